@@ -1,0 +1,94 @@
+"""fsstore: the state of AI agents, kept as plain files.
+
+    from fsstore import Store
+
+    store = Store.open("~/.agents")
+    thread = store.threads.create(name="Fix the parser")
+    thread.messages.append("user", "Why is the sky blue?")
+
+Names are imported when they are first used, so that `import fsstore` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fsstore.codec import ABSENT as ABSENT
+    from fsstore.codec import Damage as Damage
+    from fsstore.errors import AlreadyExistsError as AlreadyExistsError
+    from fsstore.errors import CorruptError as CorruptError
+    from fsstore.errors import FormatError as FormatError
+    from fsstore.errors import InvalidNameError as InvalidNameError
+    from fsstore.errors import LockTimeoutError as LockTimeoutError
+    from fsstore.errors import MessageNotFoundError as MessageNotFoundError
+    from fsstore.errors import NotFoundError as NotFoundError
+    from fsstore.errors import ReadOnlyError as ReadOnlyError
+    from fsstore.errors import RunInTerminalStateError as RunInTerminalStateError
+    from fsstore.errors import RunNotFoundError as RunNotFoundError
+    from fsstore.errors import RunStepNotFoundError as RunStepNotFoundError
+    from fsstore.errors import StoreError as StoreError
+    from fsstore.errors import SyncFailedError as SyncFailedError
+    from fsstore.errors import ThreadNotFoundError as ThreadNotFoundError
+    from fsstore.records.enums import MessageRole as MessageRole
+    from fsstore.records.enums import RunStatus as RunStatus
+    from fsstore.records.enums import RunStepStatus as RunStepStatus
+    from fsstore.records.enums import RunStepType as RunStepType
+    from fsstore.records.enums import SessionSource as SessionSource
+    from fsstore.records.enums import ThreadStatus as ThreadStatus
+    from fsstore.records.messages import Message as Message
+    from fsstore.records.messages import MessageRecord as MessageRecord
+    from fsstore.records.messages import ThreadMessage as ThreadMessage
+    from fsstore.records.runs import Run as Run
+    from fsstore.records.runs import RunError as RunError
+    from fsstore.records.runs import RunInfo as RunInfo
+    from fsstore.records.runs import RunStep as RunStep
+    from fsstore.records.runs import StepInfo as StepInfo
+    from fsstore.records.threads import Thread as Thread
+    from fsstore.records.threads import ThreadInfo as ThreadInfo
+    from fsstore.records.threads import ThreadListFilters as ThreadListFilters
+    from fsstore.records.threads import ThreadMetadata as ThreadMetadata
+    from fsstore.resources.runs import RunHandle as RunHandle
+    from fsstore.resources.threads import ThreadHandle as ThreadHandle
+    from fsstore.store import Store as Store
+    from fsstore.stores.state import StateStore as StateStore
+    from fsstore.stores.thread import ThreadStore as ThreadStore
+    from fsstore.upkeep.check import Problem as Problem
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "codec": "ABSENT Damage",
+    "errors": (
+        "AlreadyExistsError CorruptError FormatError InvalidNameError LockTimeoutError MessageNotFoundError NotFoundError"
+        " ReadOnlyError RunInTerminalStateError RunNotFoundError RunStepNotFoundError StoreError SyncFailedError"
+        " ThreadNotFoundError"
+    ),
+    "records.enums": "MessageRole RunStatus RunStepStatus RunStepType SessionSource ThreadStatus",
+    "records.messages": "Message MessageRecord ThreadMessage",
+    "records.runs": "Run RunError RunInfo RunStep StepInfo",
+    "records.threads": "Thread ThreadInfo ThreadListFilters ThreadMetadata",
+    "resources.runs": "RunHandle",
+    "resources.threads": "ThreadHandle",
+    "store": "Store",
+    "stores.state": "StateStore",
+    "stores.thread": "ThreadStore",
+    "upkeep.check": "Problem",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605  # one list of the public names, above
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

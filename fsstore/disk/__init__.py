@@ -1,0 +1,1 @@
+"""How it survives: system calls, locks, and the three kinds of file."""

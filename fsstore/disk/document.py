@@ -1,0 +1,86 @@
+"""The document: one JSON object in one file, replaced whole, never changed in place."""
+
+from __future__ import annotations
+
+from fsstore import clock, codec
+from fsstore.disk import fs
+from fsstore.errors import CorruptError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fsstore.codec import Json, Object
+    from fsstore.disk.root import Root
+
+VERSIONS = "versions"
+
+
+def read(path: str) -> Object | None:
+    """Read a document; None where there is none or it was deleted.
+
+    Raises:
+        CorruptError: It is no JSON object, or says nothing of its versions. It was left as it is.
+    """
+    fields = read_any(path)
+    return None if fields is None or fields.get("deleted") is True else fields
+
+
+def read_any(path: str) -> Object | None:
+    """Read a document, or what a deletion left in its place; None where there is nothing."""
+    try:
+        data = fs.read_file(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        fields = codec.decode_object(data)
+    except ValueError as error:
+        raise CorruptError(path, str(error) if data else "the file is empty") from None
+    if not clock.is_id(newest(fields)):
+        raise CorruptError(path, 'no valid "versions"')
+    return fields
+
+
+def newest(fields: Object) -> str:
+    """Give the id of a document's last write, empty where it has none."""
+    versions = fields.get(VERSIONS)
+    version = versions.get("") if isinstance(versions, dict) else None
+    return version if isinstance(version, str) else ""
+
+
+def created(fields: Object) -> str:
+    """Give the id of the write that created a document: what orders documents of one second."""
+    version = fields[VERSIONS].get("id")
+    return version if isinstance(version, str) else newest(fields)
+
+
+def write(root: Root, path: str, fields: Mapping[str, Json], old: Object | None, version: str | None = None) -> Object:
+    """Put a document in its place; give it as stored.
+
+    Args:
+        root: The store's directory.
+        path: The document. Its directory exists.
+        fields: All that it is to say, without `versions`.
+        old: What stands there now (`read_any`), or None for nothing.
+        version: The id of this write, greater than that of `old`; minted where None.
+
+    On disk: A temporary file, synced, renamed; its directory is synced too, but not by a creation at durability "process".
+    Crash: The old document or the new one.
+    Concurrency: The caller holds the lock.
+    """
+    version = version or clock.new_id(newest(old) if old else clock.FIRST_ID)
+    versions: Object = {"": version}
+    if old is not None:
+        changed = {name for name in {*fields, *old} if name != VERSIONS and not _same(fields, old, name)}
+        versions = {**old[VERSIONS], **dict.fromkeys(changed, version), "": version}
+    if old is None or old.get("deleted") is True:
+        versions["id"] = version
+    stored = {**fields, VERSIONS: versions}
+    root.replace(path, codec.encode_document(stored), sync_directory=root.full or old is not None)
+    return stored
+
+
+def _same(fields: Mapping[str, Json], old: Object, name: str) -> bool:
+    absent = codec.ABSENT
+    new, was = fields.get(name, absent), old.get(name, absent)
+    return new == was and (new is absent) == (was is absent) and type(new) is type(was)

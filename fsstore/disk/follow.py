@@ -1,0 +1,106 @@
+"""Reading a log that others go on writing: where one has read up to, and whether that is still the same log."""
+
+from __future__ import annotations
+
+from fsstore import codec
+from fsstore.disk import fs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+#: How many of the last bytes prove that a log still is what it was.
+TAIL = 4096
+
+
+class Follower:
+    """A place in a log, and the proof that everything before it has been read.
+
+    The proof is the file's device and inode, its length, and its last bytes. None of them is enough alone: an inode
+    number is used again at once (ext4), and an editor keeps it.
+
+    Invariants:
+        `end` is just after a whole record, or at 0.
+    """
+
+    __slots__ = ("device", "end", "inode", "tail")
+
+    def __init__(self) -> None:
+        self.device = -1
+        self.inode = -1
+        self.end = 0
+        self.tail = b""
+
+    def holds(self, fd: int, status: os.stat_result) -> bool:
+        """Say whether the log open as `fd` still begins with all that was read."""
+        return (
+            status.st_ino == self.inode
+            and status.st_dev == self.device
+            and status.st_size >= self.end
+            and fs.read_at(fd, len(self.tail), self.end - len(self.tail)) == self.tail
+        )
+
+    def start(self, status: os.stat_result) -> None:
+        """Begin anew with a file."""
+        self.device, self.inode = status.st_dev, status.st_ino
+        self.end, self.tail = 0, b""
+
+    def advance(self, fd: int, end: int) -> None:
+        """Note that everything before `end` has been read."""
+        self.end = end
+        length = min(end, TAIL)
+        self.tail = fs.read_at(fd, length, end - length)
+
+
+def raw_lines(fd: int, start: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """Give each line of a range with its offset; the last one may lack its newline.
+
+    What others append while this runs is left for the next time.
+    """
+    at = start
+    with fs.lines(fd, start) as reader:
+        for raw in reader:
+            if at >= size:
+                return
+            yield at, raw[: size - at]
+            at += len(raw)
+
+
+def raw_lines_back(fd: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Give each line before `end` with its offset, the last one first, reading the file from its end."""
+    block, rest = 1 << 14, b""
+    while end > 0:
+        start = max(0, end - block)
+        data = fs.read_range(fd, start, end) + rest
+        cut = data.find(b"\n") + 1 if start else 0
+        if start and not cut:
+            block, rest, end = block * 2, data, start  # one line longer than the block
+            continue
+        at = start + len(data)
+        for raw in reversed(_split(data[cut:])):
+            at -= len(raw)
+            yield at, raw
+        rest, end, block = data[:cut], start, min(block * 2, 1 << 20)
+
+
+def _split(data: bytes) -> list[bytes]:
+    # bytes.splitlines would also break at a carriage return, which ends no line here.
+    parts = data.split(b"\n")
+    lines = [part + b"\n" for part in parts[:-1]]
+    return [*lines, parts[-1]] if parts[-1] else lines
+
+
+def read_new(fd: int, follower: Follower, size: int) -> Iterator[tuple[int, codec.Line]]:
+    """Give what each line after `follower.end` holds, and advance over all that is whole.
+
+    A last line without its newline counts when it is a whole record; a fragment is not read yet.
+    """
+    end = follower.end
+    for at, raw in raw_lines(fd, follower.end, size):
+        line = codec.read_line(raw)
+        if not raw.endswith(b"\n") and not (line.records and line.records[-1].end == len(raw)):
+            break
+        end = at + len(raw)
+        yield at, line
+    follower.advance(fd, end)

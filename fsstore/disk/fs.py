@@ -1,0 +1,293 @@
+"""The one door to the operating system: every system call of the store is made here, and nothing else is.
+
+Plain calls are the system's own under a name that says what they are for; a test replaces them here to count, record or
+fail them, so other modules must call them as attributes of this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import stat as _stat
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+_OPEN = os.O_CLOEXEC | os.O_NOFOLLOW
+#: File systems of which the kernel keeps the only cache, so that a descriptor held open cannot go stale.
+LOCAL_FILE_SYSTEMS = frozenset(
+    ("ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "ramfs", "overlay", "zfs", "f2fs", "bcachefs", "vfat", "exfat", "ntfs3")
+)
+
+open_fd = os.open
+close = os.close
+read_at = os.pread
+write = os.write
+seek = os.lseek
+stat = os.stat
+fstat = os.fstat
+exists = os.access  # exists(path, 0): a missing file costs no exception
+truncate = os.ftruncate
+rename = os.rename
+unlink = os.unlink
+list_names = os.listdir
+mkdir = os.mkdir
+SEEK_END = os.SEEK_END
+
+
+def open_log(path: str, *, create: bool) -> int:
+    """Open a log for reading and appending; never through a symbolic link (open(2), O_NOFOLLOW)."""
+    fd = open_fd(path, os.O_RDWR | os.O_APPEND | _OPEN | (os.O_CREAT if create else 0), 0o600)
+    if create:
+        os.fchmod(fd, 0o600)  # the umask only ever takes bits away; this gives the owner's back
+    return fd
+
+
+def open_read(path: str) -> int:
+    """Open a regular file for reading.
+
+    Raises:
+        OSError: What the system says; `IsADirectoryError` for anything that is no regular file.
+    """
+    fd = open_fd(path, os.O_RDONLY | os.O_NONBLOCK | _OPEN)  # O_NONBLOCK: a FIFO must not hang the reader
+    if not _stat.S_ISREG(fstat(fd).st_mode):
+        close(fd)
+        raise IsADirectoryError(errno.EISDIR, "not a regular file", path)
+    return fd
+
+
+def open_lock(path: str) -> int:
+    """Open, or make, a lock file. Appending, so that a byte more is a signal to its other users."""
+    return open_fd(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _OPEN, 0o600)
+
+
+def read_file(path: str) -> bytes:
+    """Give a regular file's bytes."""
+    fd = open_read(path)
+    try:
+        return read_range(fd, 0, fstat(fd).st_size)
+    finally:
+        close(fd)
+
+
+def read_range(fd: int, start: int, end: int) -> bytes:
+    """Give the bytes of a range, fewer where the file is shorter."""
+    data = read_at(fd, end - start, start)
+    while 0 < len(data) < end - start:
+        more = read_at(fd, end - start - len(data), start + len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+def lines(fd: int, start: int) -> BinaryIO:
+    """Give a buffered reader of lines from a position on; it leaves the descriptor open.
+
+    The descriptor's own position moves, so no other reader may rely on it.
+    """
+    seek(fd, start, os.SEEK_SET)
+    return open(fd, "rb", buffering=1 << 18, closefd=False)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write every byte to a file that nobody else sees yet."""
+    view = memoryview(data)
+    while view:
+        view = view[write(fd, view) :]
+
+
+def sync(fd: int) -> None:
+    """Return once a file's bytes and size are on the medium (fdatasync(2); on macOS fcntl(2), F_FULLFSYNC)."""
+    if sys.platform == "darwin":
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+    else:
+        os.fdatasync(fd)
+
+
+def sync_directory(path: str) -> None:
+    """Return once a directory's entries are on the medium: the file's own sync does not cover them (fsync(2))."""
+    fd = open_fd(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if sys.platform == "darwin":
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        else:
+            os.fsync(fd)
+    finally:
+        close(fd)
+
+
+def make_directory(path: str) -> bool:
+    """Make a directory 0700 whatever the umask; say whether it is new."""
+    try:
+        mkdir(path, 0o700)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+        return False
+    os.chmod(path, 0o700)
+    return True
+
+
+def make_directories(path: str) -> None:
+    """Make a directory and its missing parents, 0700 each."""
+    parent = os.path.dirname(path)
+    if parent and not os.path.isdir(parent):
+        make_directories(parent)
+    make_directory(path)
+
+
+def create_temp(path: str, data: bytes) -> None:
+    """Write a new file and sync it; on any failure nothing is left of it."""
+    fd = open_fd(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
+    try:
+        os.fchmod(fd, 0o600)
+        write_all(fd, data)
+        sync(fd)
+    except BaseException:
+        unlink(path)
+        raise
+    finally:
+        close(fd)
+
+
+def is_directory(path: str) -> bool:
+    """Say whether a real directory, no link to one, stands here."""
+    try:
+        return _stat.S_ISDIR(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def is_file(path: str) -> bool:
+    """Say whether something stands at a path; what forbids to look raises."""
+    try:
+        stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def names(path: str) -> list[str]:
+    """Give the sorted names in a directory, none where there is no directory."""
+    try:
+        return sorted(list_names(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def walk(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Give every entry below a directory with its own (not a link's target's) status, parents first, sorted."""
+    for name in names(path):
+        entry = f"{path}/{name}"
+        with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+            status = os.lstat(entry)
+            yield entry, status
+            if _stat.S_ISDIR(status.st_mode):
+                yield from walk(entry)
+
+
+def host() -> str:
+    """Give this machine's name."""
+    return socket.gethostname() or "localhost"
+
+
+def pid() -> int:
+    """Give this process's id."""
+    return os.getpid()
+
+
+def is_running(pid: int) -> bool:
+    """Say whether a process of this machine exists (kill(2), signal 0)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def salt() -> str:
+    """Give 16 hexadecimal digits that nobody else has."""
+    return os.urandom(8).hex()
+
+
+def after_fork(call: object) -> None:
+    """Have `call` called in every forked child (os.register_at_fork)."""
+    os.register_at_fork(after_in_child=call)  # type: ignore[arg-type]  # any callable without arguments
+
+
+def lock_holder(fd: int) -> str | None:
+    """Name the process that holds a lock on an open file, where the system knows it (proc_locks(5))."""
+    status = fstat(fd)
+    wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    try:
+        table = read_pseudo_file("/proc/locks")
+    except OSError:
+        return None
+    for row in table.splitlines():
+        words = row.split()
+        if len(words) > 5 and words[1] == "FLOCK" and words[5] == wanted:
+            return _describe(int(words[4]))
+    return None
+
+
+def _describe(pid: int) -> str | None:
+    if pid <= 0:  # a process of another container
+        return None
+    try:
+        command = read_pseudo_file(f"/proc/{pid}/comm").strip()
+    except OSError:
+        return f"process {pid}"
+    return f"process {pid} ({command})"
+
+
+def read_pseudo_file(path: str) -> str:
+    """Give the text of a file that the kernel makes up (their size reads as 0)."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def is_local(path: str) -> bool:
+    """Say whether a directory is known to lie on a local file system (proc_pid_mountinfo(5)).
+
+    Where the system does not tell (macOS), it is not known, and the store takes the careful way.
+    """
+    try:
+        table = read_pseudo_file("/proc/self/mountinfo")
+    except OSError:
+        return False
+    real = os.path.realpath(path) + "/"
+    best, kind = "", ""
+    for row in table.splitlines():
+        left, _, right = row.partition(" - ")
+        point = left.split()[4].encode().decode("unicode_escape").rstrip("/") + "/"
+        if real.startswith(point) and len(point) >= len(best):  # a later mount covers an earlier one
+            best, kind = point, right.split()[0]
+    return kind in LOCAL_FILE_SYSTEMS
+
+
+def write_new(path: str, data: bytes) -> None:
+    """Write a new file without a sync: for caches."""
+    fd = open_fd(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
+    try:
+        write_all(fd, data)
+    finally:
+        close(fd)
+
+
+def contains(fd: int, needle: bytes) -> bool:
+    """Say whether a file holds some bytes."""
+    at, before = 0, b""
+    while block := read_at(fd, 1 << 20, at):
+        if needle in before + block:
+            return True
+        before, at = block[-len(needle) :], at + len(block)
+    return False

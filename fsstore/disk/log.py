@@ -1,0 +1,385 @@
+"""The append-only log: one way to append, for every log of the store (FORMAT.md, *Appending*)."""
+
+from __future__ import annotations
+
+import os
+import stat as _stat
+from threading import Lock, get_ident
+
+from fsstore import clock, codec, layout
+from fsstore.disk import fs
+from fsstore.disk.follow import TAIL, Follower, raw_lines, read_new
+from fsstore.errors import SyncFailedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    from fsstore.codec import Object
+    from fsstore.disk import lock as locking
+    from fsstore.disk.root import Root
+
+    #: What an append makes under the lock, once the log's end is known: the bytes of whole lines, and their ids.
+    Made: TypeAlias = tuple[bytes, tuple[str, ...]]
+
+
+_LOST = 1 << 62  # an end that no file has
+
+
+class Fold:
+    """What a writer must know of all records before its own. This base knows the greatest id and the order.
+
+    Attributes:
+        greatest: The greatest id.
+        stamp: Its time (`clock.stamp_of`).
+        ascending: Whether each record's id is at least that of the one before.
+    """
+
+    def __init__(self) -> None:
+        self.greatest = ""
+        self.stamp = 0
+        self.ascending = True
+
+    def start(self, fd: int, status: os.stat_result) -> int:
+        """Learn the log from its file; give how far it was read, or 0 to have every record given to `add`."""
+        return 0
+
+    def add(self, record: Object) -> None:
+        """Learn one record that another writer appended."""
+        id = record["id"]
+        if id < self.greatest:
+            self.ascending = False
+        else:
+            self.know(id)
+
+    def know(self, id: str) -> None:
+        """Take an id as the greatest."""
+        self.greatest = id
+        self.stamp = clock.stamp_of(id)
+
+    def let_go(self, end: int, tail: bytes) -> None:
+        """The log, read up to `end`, is closed: keep what makes the next start cheaper."""
+
+
+class Writer(Follower):
+    """A log held open for appending, and what is known of it. Used under the log's lock only.
+
+    Attributes:
+        seal: What the next append must begin with, since the file does not end in a newline.
+
+    Invariants:
+        The descriptor stays open while a thread has it pinned, to sync it outside the lock.
+    """
+
+    __slots__ = ("_doomed", "_guard", "_users", "fd", "fold", "generation", "lock", "seal", "suffix", "synced_up")
+
+    def __init__(self, fd: int, fold: Fold, lock: locking.Lock) -> None:
+        super().__init__()
+        self.fd = fd
+        self.fold = fold
+        self.lock = lock
+        self.generation = lock.generation
+        self.seal = b""
+        self.suffix = clock.random_suffix()
+        self.synced_up = False
+        self._users: set[int] = set()
+        self._doomed = False
+        self._guard = Lock()
+
+    def mint(self) -> str:
+        """Give an id greater than every id of the log."""
+        fold = self.fold
+        fold.stamp = stamp = clock.next_stamp(fold.stamp)
+        fold.greatest = id = clock.spell_id(stamp, self.suffix)
+        return id
+
+    def lose(self) -> None:
+        """Have the file read anew before the next append."""
+        self.end = _LOST
+        self.fold.ascending = False
+
+    def pin(self) -> None:
+        """Keep the descriptor open for this thread."""
+        self._users.add(get_ident())
+
+    def unpin(self) -> None:
+        """Let this thread's hold on the descriptor go."""
+        with self._guard:
+            self._users.discard(get_ident())
+            if self._doomed and not self._users:
+                fs.close(self.fd)
+
+    def is_pinned(self) -> bool:
+        """Say whether a thread syncs the descriptor just now."""
+        return bool(self._users)
+
+    def close(self) -> None:
+        """Let the log go."""
+        with self._guard:
+            if self._users:
+                self._doomed = True
+            else:
+                fs.close(self.fd)
+        if not self.seal and self.fold.ascending:
+            self.fold.let_go(self.end, self.tail)
+
+    def forget(self) -> None:
+        """Close the descriptor in a forked child, and write nothing."""
+        fs.close(self.fd)
+
+
+class Log:
+    """One append-only file of one JSON record a line.
+
+    Args:
+        root: The store's directory.
+        path: The log.
+        lock: The name of the lock that its writers take.
+        owner: What must exist for the log to be begun: its thread's `meta.json`.
+        missing: Makes the error where `owner` is not there.
+        fold: Makes what a writer must know of the log.
+    """
+
+    __slots__ = ("_fold", "_missing", "_owner", "lock", "path", "root")
+
+    def __init__(
+        self, root: Root, path: str, lock: str, owner: str, missing: Callable[[], Exception], fold: Callable[[], Fold] = Fold
+    ) -> None:
+        self.root = root
+        self.path = path
+        self.lock = lock
+        self._owner = owner
+        self._missing = missing
+        self._fold = fold
+
+    def append(self, make: Callable[[Writer], Made]) -> tuple[str, ...]:
+        """Append what `make` gives, in one write; give its ids.
+
+        `make` runs under the lock and may run again where the file was replaced under it.
+
+        Raises:
+            LockTimeoutError: Another writer held the lock for `lock_timeout` seconds; nothing was written.
+            SyncFailedError: The record is written, but the disk did not confirm it.
+            OSError: What the disk refused; nothing was left behind.
+
+        On disk: One write at the end of the file, sealed before if its tail was torn; then, at full durability, one sync.
+        Crash: The lines whole, or a prefix of them and a fragment that the next writer seals.
+        Concurrency: Every append of every process survives once.
+        """
+        root = self.root
+        root.check_writable()
+        lock = root.locks[self.lock]
+        with lock:
+            writer, data, ids = self.append_locked(make)
+            if not (root.full and data):
+                return ids
+            if not root.local:
+                self._sync(writer, ids)  # before another machine is let in
+                return ids
+            writer.pin()
+        try:
+            self._sync(writer, ids)
+        finally:
+            writer.unpin()
+        self._confirm(writer, data, ids)
+        return ids
+
+    def append_locked(self, make: Callable[[Writer], Made]) -> tuple[Writer, bytes, tuple[str, ...]]:
+        """Append under a lock that the caller holds, without the sync; see `append` and `sync_locked`."""
+        while True:
+            writer = self.writer()
+            data, ids = make(writer)
+            if not data or self._put(writer, data):
+                return writer, data, ids
+
+    def sync_locked(self, writer: Writer, ids: tuple[str, ...], *, always: bool = False) -> None:
+        """Sync what `append_locked` wrote, for operations of several files whose order matters.
+
+        At durability "process" only where `always`: before data is moved away.
+        """
+        if self.root.full or always:
+            self._sync(writer, ids)
+
+    def writer(self) -> Writer:
+        """Give the log held open and known to its end; the caller holds the lock."""
+        root = self.root
+        held = root.held(self.path)
+        if held is None or not root.local:
+            return self._open()  # off the local disk, a descriptor held over another machine's write is stale
+        writer: Writer = held  # type: ignore[assignment]  # the root knows its logs by what it needs of them
+        if writer.generation != writer.lock.generation:
+            writer.generation = writer.lock.generation
+            if self._is_tainted():
+                return self._open()
+        size = fs.seek(writer.fd, 0, fs.SEEK_END)
+        tail = writer.tail
+        if size == writer.end and not writer.seal and fs.read_at(writer.fd, len(tail), size - len(tail)) == tail:
+            return writer
+        return writer if self._catch_up(writer) else self._open()
+
+    def _catch_up(self, writer: Writer) -> bool:
+        """Fold in what others appended; say whether the log can be used as it is held."""
+        status = fs.fstat(writer.fd)
+        if writer.seal or not writer.holds(writer.fd, status):
+            return False
+        self._fold_new(writer, status.st_size)
+        return writer.fold.ascending
+
+    def _fold_new(self, writer: Writer, size: int) -> None:
+        for _, line in read_new(writer.fd, writer, size):
+            for piece in line.records:
+                writer.fold.add(piece.record)
+        writer.seal = b""
+        if writer.end < size:
+            writer.seal = codec.SEAL  # a fragment: it stays, closed off
+            writer.advance(writer.fd, size)
+        elif size and not writer.tail.endswith(b"\n"):
+            writer.seal = b"\n"  # a whole record that lacks only its newline
+
+    def _open(self) -> Writer:
+        root = self.root
+        held = root.held(self.path)
+        if held is not None:
+            root.let_go(self.path, held)
+        if self._is_tainted():
+            self._renew(lambda data: data)
+            fs.unlink(self._taint())
+        writer = self._open_file()
+        if not writer.fold.ascending:
+            fs.close(writer.fd)
+            self._renew(sort_lines)  # a merge left the lines unsorted
+            writer = self._open_file()
+        root.hold(self.path, writer)
+        return writer
+
+    def _open_file(self) -> Writer:
+        try:
+            fd = fs.open_log(self.path, create=False)
+        except FileNotFoundError:
+            if not fs.is_file(self._owner):
+                raise self._missing() from None
+            fd = fs.open_log(self.path, create=True)
+        try:
+            status = fs.fstat(fd)
+            if not _stat.S_ISREG(status.st_mode):
+                raise OSError(f"{self.path} is not a regular file")
+            writer = Writer(fd, self._fold(), self.root.locks[self.lock])
+            writer.start(status)
+            known = writer.fold.start(fd, status)
+            if known:
+                writer.advance(fd, known)
+            self._fold_new(writer, status.st_size)
+        except BaseException:
+            fs.close(fd)
+            raise
+        return writer
+
+    def _put(self, writer: Writer, data: bytes) -> bool:
+        """Write at the end of the file; say whether that was still the file at the log's path."""
+        if writer.seal:
+            data = writer.seal + data
+        written = 0
+        try:
+            while written < len(data):
+                written += fs.write(writer.fd, data[written:] if written else data)
+            status = fs.stat(self.path)
+        except BaseException as error:
+            self._cut_off(writer, written)
+            if isinstance(error, FileNotFoundError):
+                return False
+            raise
+        if status.st_ino != writer.inode or status.st_dev != writer.device:
+            self._cut_off(writer, written)
+            return False
+        if status.st_size == writer.end + written:
+            writer.end = status.st_size
+            writer.tail = data[-TAIL:]
+            writer.seal = b""
+        elif writer.seal:
+            writer.lose()  # somebody appended without the lock, to a line that was begun before
+        return True
+
+    def _cut_off(self, writer: Writer, written: int) -> None:
+        """Take back an append that failed, unless somebody else's bytes follow it, and let the file go."""
+        try:
+            if written and fs.fstat(writer.fd).st_size == writer.end + written:
+                fs.truncate(writer.fd, writer.end)
+        except OSError:
+            pass  # a full disk may refuse even this (EDQUOT on btrfs); the next writer seals what is left
+        writer.lose()  # what it knows includes the record taken back
+        self.root.let_go(self.path, writer)
+
+    def _sync(self, writer: Writer, ids: tuple[str, ...]) -> None:
+        try:
+            fs.sync(writer.fd)
+        except OSError as error:
+            self._set_taint(writer.lock)
+            raise SyncFailedError(self.path, ids, str(error), error.errno) from error
+        if not writer.synced_up:
+            self._sync_up(writer, ids)
+
+    def _sync_up(self, writer: Writer, ids: tuple[str, ...]) -> None:
+        try:
+            self.root.sync_up(os.path.dirname(self.path))
+        except SyncFailedError as error:
+            self._set_taint(writer.lock)
+            raise SyncFailedError(error.path, ids, error.cause, error.errno) from error
+        writer.synced_up = True
+
+    def _confirm(self, writer: Writer, data: bytes, ids: tuple[str, ...]) -> None:
+        """Make sure that what was synced is the file at the log's path, and one whose syncs can be believed."""
+        while self._is_tainted() or self._was_replaced(writer):
+            with writer.lock:
+                writer = self._open()
+                if not self._has_any(writer.fd, ids):
+                    self._put(writer, data)
+                    writer.lose()  # the ids may stand below newer ones now: the next append sorts the file
+                self._sync(writer, ids)
+
+    def _was_replaced(self, writer: Writer) -> bool:
+        try:
+            status = fs.stat(self.path)
+        except FileNotFoundError:
+            raise self._missing() from None
+        return status.st_ino != writer.inode or status.st_dev != writer.device
+
+    def _has_any(self, fd: int, ids: tuple[str, ...]) -> bool:
+        wanted = tuple(b'{"id":"' + id.encode() for id in ids)
+        return any(raw.startswith(wanted) for _, raw in raw_lines(fd, 0, fs.fstat(fd).st_size))
+
+    def _taint(self) -> str:
+        below = self.path[len(self.root.path) + 1 :]
+        return f"{self.root.path}/{layout.TAINTED}/{layout.taint_name(below)}"
+
+    def _is_tainted(self) -> bool:
+        return fs.exists(self._taint(), 0)
+
+    def _set_taint(self, lock: locking.Lock) -> None:
+        """Tell every writer that syncs of this file prove nothing any more (fsync(2): an error is reported once)."""
+        fs.close(fs.open_lock(self._taint()))
+        lock.signal()
+
+    def _renew(self, change: Callable[[bytes], bytes]) -> None:
+        """Rewrite the log to a fresh inode, synced at either durability."""
+        try:
+            data = fs.read_file(self.path)
+        except FileNotFoundError:
+            return
+        self.root.replace(self.path, change(data), sync_directory=True)
+
+
+def sort_lines(data: bytes) -> bytes:
+    """Give a log's bytes with its records ascending by id; what is no record stays behind the one it stood after."""
+    if not data.endswith(b"\n"):
+        data += b"\n" if codec.ends_whole(data[data.rfind(b"\n") + 1 :]) else codec.SEAL
+    groups: list[tuple[str, bytes]] = [("", b"")]
+    for raw in data.split(b"\n"):
+        if not raw:
+            continue
+        records = codec.read_line(raw).records
+        if records:
+            groups.append((records[0].record["id"], raw + b"\n"))
+        else:
+            groups[-1] = (groups[-1][0], groups[-1][1] + raw + b"\n")
+    return b"".join(group for _, group in sorted(groups))

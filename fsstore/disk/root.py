@@ -1,0 +1,181 @@
+"""What all files of one store share: its directory, its durability, its locks, its open descriptors."""
+
+from __future__ import annotations
+
+import os.path
+import weakref
+from collections import OrderedDict
+from functools import partial
+
+from fsstore import layout
+from fsstore.disk import fs
+from fsstore.disk.lock import Locks
+from fsstore.errors import ReadOnlyError, SyncFailedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from fsstore.disk.lock import Lock
+
+    class Held(Protocol):
+        """A log's descriptor as the root sees it."""
+
+        lock: Lock
+
+        def is_pinned(self) -> bool:
+            """Say whether a thread uses the descriptor outside the lock."""
+
+        def close(self) -> None:
+            """Let the log go."""
+
+        def forget(self) -> None:
+            """Close the descriptor in a forked child, and write nothing."""
+
+
+class Root:
+    """A store's directory as the disk layer sees it.
+
+    Attributes:
+        path: The directory, absolute.
+        full: Whether an acknowledged effect has reached the medium.
+        local: Whether descriptors may stay open between operations: only where no other machine writes.
+
+    Invariants:
+        At most `max_open_files` descriptors stay open, logs and locks together.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        durability: str = "full",
+        lock_timeout: float | None = 10.0,
+        max_open_files: int = 128,
+        read_only: bool = False,
+    ) -> None:
+        if durability not in ("full", "process"):
+            raise ValueError(f'durability is "full" or "process", not {durability!r}')
+        if max_open_files < 8:
+            raise ValueError(f"max_open_files must be 8 or more, not {max_open_files}")
+        self.path = path
+        self.full = durability == "full"
+        self.read_only = read_only
+        self.locks = Locks(f"{path}/{layout.LOCKS}", lock_timeout, max_open_files // 4)
+        self._log_limit = max_open_files - max_open_files // 4
+        self._held: OrderedDict[str, Held] = OrderedDict()
+        self._local: bool | None = None
+        #: Called in a forked child: what else holds mutexes that a thread of the parent may have held.
+        self.on_fork: list[Callable[[], None]] = []
+        _all.add(self)
+
+    @property
+    def local(self) -> bool:
+        """Whether the directory is known to lie on a local file system."""
+        if self._local is None:
+            self._local = fs.is_local(self.path)
+        return self._local
+
+    def check_writable(self) -> None:
+        """Refuse every write in a store that was opened read-only."""
+        if self.read_only:
+            raise ReadOnlyError(self.path)
+
+    def held(self, path: str) -> Held | None:
+        """Give a log's open descriptor and mark it as used last."""
+        held = self._held.get(path)
+        if held is not None:
+            self._held.move_to_end(path)
+        return held
+
+    def hold(self, path: str, held: Held) -> None:
+        """Keep a log's descriptor open, and let go of those used longest ago above the limit."""
+        self._held[path] = held
+        while len(self._held) > self._log_limit and self._let_one_go(held):
+            pass
+
+    def _let_one_go(self, newest: Held) -> bool:
+        for path, held in list(self._held.items()):
+            if held is newest:
+                continue
+            close = partial(self._let_go_unused, path, held)
+            if held.lock is newest.lock:  # held by this very thread
+                close()
+            else:
+                held.lock.if_idle(close)
+            if path not in self._held:
+                return True
+        return False
+
+    def _let_go_unused(self, path: str, held: Held) -> None:
+        if not held.is_pinned():
+            self.let_go(path, held)
+
+    def let_go(self, path: str, held: Held) -> None:
+        """Close a log's descriptor; whoever calls this holds its lock."""
+        if self._held.get(path) is held:
+            del self._held[path]
+        held.close()
+
+    def close(self) -> None:
+        """Close every descriptor that no thread uses just now."""
+        for path, held in list(self._held.items()):
+            held.lock.if_idle(partial(self._let_go_unused, path, held))
+        self.locks.close()
+
+    def forget(self) -> None:
+        """Start anew in a forked child: close its copies of the descriptors, and touch nothing on disk."""
+        held = list(self._held.values())
+        self._held.clear()
+        for one in held:
+            one.forget()
+        for forget in self.on_fork:
+            forget()
+
+    def temp(self, path: str) -> str:
+        """Give a fresh name for what will replace `path`."""
+        return f"{self.path}/{layout.TMP}/{layout.temp_name(path, fs.host(), fs.pid(), fs.salt())}"
+
+    def replace(self, path: str, data: bytes, *, sync_directory: bool) -> None:
+        """Put a file in the place of `path`, whole, at one moment.
+
+        On disk: A temporary file in `.fsstore/tmp`, synced; then rename(2); then the directory is synced.
+        Crash: The old file or the new one, never another.
+
+        Raises:
+            SyncFailedError: The directory could not be synced: the new file is there, but may not survive a power cut.
+        """
+        temp = self.temp(path)
+        fs.create_temp(temp, data)
+        try:
+            fs.rename(temp, path)
+        except BaseException:
+            fs.unlink(temp)
+            raise
+        if sync_directory:
+            self.sync_up(os.path.dirname(path))
+
+    def sync_up(self, directory: str) -> None:
+        """Sync a directory, and at full durability every one above it up to the root.
+
+        A directory made by a writer that did not sync is only as durable as its entry in the one above.
+        """
+        try:
+            fs.sync_directory(directory)
+            while self.full and directory != self.path:
+                directory = os.path.dirname(directory)
+                fs.sync_directory(directory)
+        except OSError as error:
+            raise SyncFailedError(directory, (), str(error), error.errno) from error
+
+
+_all: weakref.WeakSet[Root] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for root in list(_all):
+        root.forget()
+
+
+fs.after_fork(_forget_all)

@@ -1,0 +1,151 @@
+"""Every name on disk, both ways; the only module that makes or parses a file name.
+
+An id becomes a name by one injective encoding (FORMAT.md, *Names*): lower-case letters, digits, `.`, `_` and `-` stay,
+every other byte of its UTF-8 becomes `%xx`. The output is ASCII in lower case, so it is the same name on disks that fold
+case or normalise Unicode, and it never holds a separator.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os.path
+import re
+import zlib
+
+from fsstore.errors import InvalidNameError
+
+FORMAT_FILE = "fsstore.json"
+THREADS = "threads"
+RUNS = "runs"
+STEPS = "steps"
+META = "meta.json"
+MESSAGES = "messages.jsonl"
+STATUS = "status.json"
+INDEX = "session_index.jsonl"
+OWN = ".fsstore"
+LOCKS, TMP, TRASH, CACHE, TAINTED = (f"{OWN}/{name}" for name in ("locks", "tmp", "trash", "cache", "tainted"))
+#: Directories of `.fsstore` that a store is opened with.
+OWN_DIRECTORIES = (OWN, LOCKS, TMP, TRASH, CACHE, TAINTED)
+#: Files beside `fsstore.json` that tell git and rsync how to carry the store.
+CARRIER_FILES = {
+    ".gitattributes": "*.jsonl merge=union -text\n*.json merge=binary -text\n",
+    ".gitignore": f"/{OWN}/\n",
+    ".rsync-filter": f"- /{OWN}/\n",
+}
+DOCUMENT_SUFFIX = ".json"
+STRIPES = 256
+#: The longest id, in characters.
+ID_LIMIT = 1000
+#: The longest name: with a sync tool's suffix for conflict copies it still fits in the 143 bytes of an encrypted home.
+NAME_LIMIT = 100
+_HASH_MARK = "%%"
+
+_PLAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9_-])?")
+_ESCAPE = re.compile(rb"[^a-z0-9._-]")
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$|clock\$)(?:\.|$)")
+
+
+def encode_name(id: str) -> str:
+    """Give the file name of an id.
+
+    Raises:
+        InvalidNameError: It is empty, longer than 1,000 characters, or no Unicode text.
+    """
+    if _PLAIN.fullmatch(id) and len(id) <= NAME_LIMIT and not _RESERVED.match(id):
+        return id
+    data = _utf8(id)
+    name = _ESCAPE.sub(lambda found: b"%%%02x" % found[0][0], data).decode("ascii")
+    if name[0] in ".-_" or _RESERVED.match(name):
+        name = f"%{ord(name[0]):02x}{name[1:]}"
+    if name.endswith("."):
+        name = f"{name[:-1]}%2e"
+    if len(name) > NAME_LIMIT:
+        digest = hashlib.sha256(data).hexdigest()[:40]
+        name = f"{name[: NAME_LIMIT - len(_HASH_MARK) - len(digest)].rstrip('%.')}{_HASH_MARK}{digest}"
+    return name
+
+
+def _utf8(id: str) -> bytes:
+    if not isinstance(id, str):
+        raise InvalidNameError(str(id), f"an id is a string, not {type(id).__name__}")
+    if not id:
+        raise InvalidNameError(id, "an id has at least one character")
+    if len(id) > ID_LIMIT:
+        raise InvalidNameError(id, f"an id has at most {ID_LIMIT} characters, not {len(id)}")
+    try:
+        return id.encode()
+    except UnicodeEncodeError:
+        raise InvalidNameError(id, "a lone surrogate cannot be stored") from None
+
+
+def decode_name(name: str) -> str | None:
+    """Give the id of a file name, or None where the name ends in a hash (the id then stands in the document).
+
+    Raises:
+        InvalidNameError: No id has this name.
+    """
+    if _HASH_MARK in name:
+        if re.fullmatch(r"[0-9a-f]{40}", name.rpartition(_HASH_MARK)[2]):
+            return None
+        raise InvalidNameError(name, "not a name that the store makes")
+    try:
+        data = re.sub(rb"%([0-9a-f]{2})", lambda found: bytes([int(found[1], 16)]), name.encode())
+        id = data.decode()
+        same = encode_name(id) == name
+    except (UnicodeError, InvalidNameError):
+        same = False
+    if not same:
+        raise InvalidNameError(name, "not a name that the store makes")
+    return id
+
+
+def stripe(name: str) -> str:
+    """Give the lock file of a thread's directory name: one of 256, `thread-00` to `thread-ff`."""
+    return f"thread-{zlib.crc32(name.encode()) % STRIPES:02x}"
+
+
+def log_lock(file: str) -> str:
+    """Give the lock file of a store-wide log."""
+    return file.removesuffix(".jsonl")
+
+
+def document_id(file: str) -> str | None:
+    """Give the id of a document `<name>.json`, or None where its name ends in a hash.
+
+    Raises:
+        InvalidNameError: It is no document's name.
+    """
+    if not file.endswith(DOCUMENT_SUFFIX):
+        raise InvalidNameError(file, "a document's name ends in .json")
+    return decode_name(file.removesuffix(DOCUMENT_SUFFIX))
+
+
+def trash_name(name: str, deletion: str) -> str:
+    """Give the name under the trash of a thread directory, unique by the id of its deletion."""
+    return f"{deletion}.{name}"
+
+
+def temp_name(file: str, host: str, pid: int, salt: str) -> str:
+    """Give a name under `.fsstore/tmp` that no other writer uses, on this machine or another."""
+    return f"{salt}.{pid}.{encode_name(host).replace('.', '%2e')}.{os.path.basename(file)[:NAME_LIMIT]}.tmp"
+
+
+def parse_temp_name(name: str) -> tuple[str, int] | None:
+    """Give the (host, pid) that made a temporary file, or None where the name is not one of ours."""
+    found = re.fullmatch(r"[0-9a-f]+\.(\d+)\.((?:[a-z0-9_-]|%[0-9a-f]{2})+)\..*\.tmp", name)
+    return (found[2].replace("%2e", "."), int(found[1])) if found else None
+
+
+def taint_name(below: str) -> str:
+    """Give the name under `.fsstore/tainted` of a log, from its path below the root."""
+    return below.replace("/", ",")
+
+
+def cache_name(thread_name: str) -> str:
+    """Give the name of a thread's stamp under `.fsstore/cache`."""
+    return f"{thread_name}.stamp"
+
+
+def stamped_name(name: str) -> str:
+    """Give the thread name of a stamp's file name."""
+    return name.removesuffix(".stamp")

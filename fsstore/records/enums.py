@@ -1,0 +1,70 @@
+"""The words that a status, a role or a source can be."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ThreadStatus(StrEnum):
+    """What a thread is doing."""
+
+    RUNNING = "running"
+    IDLE = "idle"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    PAUSED = "paused"
+    ARCHIVED = "archived"
+
+
+class SessionSource(StrEnum):
+    """How a thread was begun."""
+
+    INTERACTIVE = "interactive"
+    RESUME = "resume"
+    FORK = "fork"
+    API = "api"
+    UNKNOWN = "unknown"
+
+
+class MessageRole(StrEnum):
+    """Who speaks in an assistants-style thread."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a run in this status has ended."""
+        return self not in (RunStatus.QUEUED, RunStatus.IN_PROGRESS)
+
+
+class RunStepType(StrEnum):
+    """What a step of a run did."""
+
+    MESSAGE_CREATION = "message_creation"
+    TOOL_CALLS = "tool_calls"
+
+
+class RunStepStatus(StrEnum):
+    """Where a step stands."""
+
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a step in this status has ended."""
+        return self is not RunStepStatus.IN_PROGRESS

@@ -1,0 +1,243 @@
+"""Messages: `Message` as the store has it, and the views of it in the words of the stores."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+
+from fsstore import clock
+from fsstore.codec import ABSENT
+from fsstore.records.base import member
+from fsstore.records.enums import MessageRole
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
+    from fsstore.codec import Absent, Json, Object
+
+#: Keys of a line that are the store's own; a caller's key of such a name is kept under `extra`.
+OWN_KEYS = frozenset(
+    ("id", "parent_id", "given_id", "type", "leaf_id", "leaf_ids", "message_id", "replaces", "versions", "extra")
+)
+#: Keys of a line that are arguments of their own.
+FIELD_KEYS = frozenset(("role", "content", "item", "created_at", "run_id"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message of a thread's tree.
+
+    Attributes:
+        id: What the message answers to: the id that its caller gave, else the record's.
+        record_id: The record's own id (UUIDv7); its order is the order of the log.
+        parent_id: The `id` of the message above it, the nearest that still is there; None for a root.
+        role: Who speaks. Any text.
+        content: A string, or any JSON value (a list of content blocks).
+        item: A structured payload; `ABSENT` where none was given, which is not the same as None (JSON null).
+        created_at: Unix seconds; 0 where an imported source did not say.
+        run_id: The run that made it, or None.
+        extra: Every other key.
+    """
+
+    id: str
+    record_id: str
+    parent_id: str | None
+    role: str
+    content: Json
+    item: Json | Absent = ABSENT
+    created_at: int = 0
+    run_id: str | None = None
+    extra: Object = field(default_factory=dict)
+
+    @property
+    def has_item(self) -> bool:
+        """Whether an item was given, null included."""
+        return self.item is not ABSENT
+
+
+class _Loose:
+    """A `Message` under construction: the same layout in memory, but open to assignment."""
+
+    __slots__ = ("content", "created_at", "extra", "id", "item", "parent_id", "record_id", "role", "run_id")
+
+    def __init__(
+        self,
+        id: str,
+        record_id: str,
+        parent_id: str | None,
+        role: str,
+        content: Json,
+        item: Json | Absent,
+        created_at: int,
+        run_id: str | None,
+        extra: Object,
+    ) -> None:
+        self.id = id
+        self.record_id = record_id
+        self.parent_id = parent_id
+        self.role = role
+        self.content = content
+        self.item = item
+        self.created_at = created_at
+        self.run_id = run_id
+        self.extra = extra
+        # A frozen dataclass sets each field through object.__setattr__, which made loading a branch a third slower.
+        self.__class__ = Message  # type: ignore[assignment]
+
+
+def new_message(
+    id: str,
+    record_id: str,
+    parent_id: str | None,
+    role: str,
+    content: Json,
+    item: Json | Absent,
+    created_at: int,
+    run_id: str | None,
+    extra: Object,
+) -> Message:
+    """Make a message of its fields."""
+    return _Loose(id, record_id, parent_id, role, content, item, created_at, run_id, extra)  # type: ignore[return-value]
+
+
+def make_message(record: Object, parent_id: str | None) -> Message:
+    """Make a message of its record, which is used up; `parent_id` is the parent's id as shown."""
+    take = record.pop
+    record_id = take("id")
+    given = take("given_id", None)
+    take("parent_id", None)
+    take("replaces", None)
+    role, content = take("role"), take("content")
+    item, created_at, run_id = take("item", ABSENT), take("created_at", None), take("run_id", None)
+    if type(created_at) is not int:
+        created_at = clock.seconds_of(record_id)
+    if record and "extra" in record:
+        hidden = take("extra")
+        record = {**record, **hidden} if isinstance(hidden, dict) else {**record, "extra": hidden}
+    return new_message(given or record_id, record_id, parent_id, role, content, item, created_at, run_id, record)
+
+
+def text_of(content: Json) -> str:
+    """Give the text of any content: a string itself, or the text blocks of a list joined with newlines."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    return "\n".join(text for block in content if (text := _block_text(block)) is not None)
+
+
+def _block_text(block: Json) -> str | None:
+    if isinstance(block, str):
+        return block
+    text = block.get("text") if isinstance(block, dict) else None
+    if isinstance(text, dict):
+        text = text.get("value")
+    return text if isinstance(text, str) else None
+
+
+def blocks_of(content: Json) -> list[Json]:
+    """Give any content as a list of content blocks."""
+    if isinstance(content, list):
+        return content
+    text = content if isinstance(content, str) else ""
+    blocks: list[Json] = [{"type": "text", "text": {"value": text, "annotations": []}}]
+    return blocks if isinstance(content, str) else [content]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRecord:
+    """A message in the words of `StateStore`.
+
+    Attributes:
+        content: As stored: a string, or any JSON value.
+        item: None both for null and for none; `has_item` tells them apart.
+        parent_entry_id: The message above it, or None.
+    """
+
+    id: str
+    thread_id: str
+    role: str
+    content: Json
+    item: Json = None
+    has_item: bool = False
+    created_at: int = field(default_factory=clock.default_now)
+    parent_entry_id: str | None = None
+    extra: Object = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, thread_id: str, message: Message) -> Self:
+        """Make it of a message."""
+        return cls(
+            id=message.id,
+            thread_id=thread_id,
+            role=message.role,
+            content=message.content,
+            item=message.item if message.has_item else None,
+            has_item=message.has_item,
+            created_at=message.created_at,
+            parent_entry_id=message.parent_id,
+            extra=message.extra,
+        )
+
+    def text_content(self) -> str:
+        """Give the content as text; text blocks are joined with newlines."""
+        return text_of(self.content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadMessage:
+    """A message in the words of `ThreadStore`: its content is always a list of blocks."""
+
+    id: str = field(default_factory=lambda: f"msg_{uuid.uuid4().hex}")
+    object: str = "thread.message"
+    created_at: int = field(default_factory=clock.default_now)
+    thread_id: str
+    role: MessageRole | str
+    content: list[Json]
+    run_id: str | None = None
+    extra: Object = field(default_factory=dict)
+
+    @classmethod
+    def new_user(cls, thread_id: str, text: str) -> Self:
+        """Make a user's message of a text."""
+        return cls(thread_id=thread_id, role=MessageRole.USER, content=blocks_of(text))
+
+    @classmethod
+    def new_assistant(cls, thread_id: str, run_id: str, text: str) -> Self:
+        """Make an assistant's message of a text, made by a run."""
+        return cls(thread_id=thread_id, role=MessageRole.ASSISTANT, content=blocks_of(text), run_id=run_id)
+
+    @classmethod
+    def of(cls, thread_id: str, message: Message) -> Self:
+        """Make it of a message."""
+        return cls(
+            id=message.id,
+            created_at=message.created_at,
+            thread_id=thread_id,
+            role=member(MessageRole, message.role),
+            content=blocks_of(message.content),
+            run_id=message.run_id,
+            extra=message.extra,
+        )
+
+    def to_append(self, thread_id: str) -> Object:
+        """Give the arguments of `Messages.append` that store it in a thread.
+
+        Raises:
+            ValueError: It names another thread.
+        """
+        if self.thread_id != thread_id:
+            raise ValueError(f"message {self.id} names thread {self.thread_id}, not {thread_id}")
+        return {
+            "role": str(self.role),
+            "content": self.content,
+            "given_id": self.id,
+            "created_at": int(self.created_at),
+            "run_id": self.run_id,
+            "extra": self.extra,
+        }
+
+    def text_content(self) -> str:
+        """Give the content as text; text blocks are joined with newlines."""
+        return text_of(self.content)

@@ -1,0 +1,1 @@
+"""What can be done with it: one noun a module."""

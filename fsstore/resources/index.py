@@ -1,0 +1,345 @@
+"""Where each message of a log stands, and its tree: built by one pass over the file, kept in step by reading only what is new."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections import OrderedDict
+
+from fsstore import clock, codec, tree
+from fsstore.codec import Damage
+from fsstore.disk import fs
+from fsstore.disk.follow import Follower, raw_lines, read_new
+from fsstore.errors import FormatError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+
+    from fsstore.codec import Json, Object
+
+#: How many ids are remembered for parents that are not the line before; older ones are found by bisection.
+_RECENT = 4096
+
+#: How a line begins and goes on whose only keys before `role` are `id` and `parent_id`: it need not be decoded.
+_HEAD, _PARENT, _ROLE = b'{"id":"', b'","parent_id":"', b'","role":"'
+_LAST_ID = clock.LAST_ID.encode()
+_DECODE = -2
+_ROOT_ROLE = b'","parent_id":null,"role":"'
+
+
+class Unsorted(Exception):
+    """The records do not ascend by id: a merge left them so."""
+
+
+class Provisional(Exception):
+    """A line that was taken for a message by its first keys is none: build the index by decoding every line."""
+
+
+class Index:
+    """Positions, offsets and lengths of a log's messages, in ascending order of id, and their `Tree`.
+
+    Bodies are not kept. A line of the usual form is taken for a message by its first keys alone; whoever decodes it and
+    finds otherwise raises `Provisional`, and `build(exact=True)` then decodes every line.
+
+    Attributes:
+        damage: What was passed over; complete only where `exact`.
+        sorted: Whether the file's own order is the order of the ids.
+        plain: Whether all records are messages and moves of the leaf, so that no message is gone.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.mutex = threading.RLock()
+        self._begin(exact=False)
+
+    def _begin(self, *, exact: bool) -> None:
+        self.follower = Follower()
+        self.tree = tree.Tree()
+        self.offsets = array("Q")
+        self.lengths = array("I")
+        self.given: dict[str, int] = {}
+        self.damage: list[Damage] = []
+        self.sorted = True
+        self.plain = True
+        self.exact = exact
+        self._newest = b""
+        self._last_is_message = False
+        self._young: dict[bytes, int] = {}
+        self._old: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def greatest(self) -> str:
+        """The greatest id of any record, empty where there is none."""
+        return self._newest.decode()
+
+    def refresh(self, fd: int, status: os.stat_result) -> None:
+        """Read what is new in the log: only the bytes after the last time when it grew, all of it when it was replaced."""
+        if not self.follower.holds(fd, status):
+            self.build(fd, status, exact=False)
+        elif status.st_size > self.follower.end:
+            try:
+                self._read(fd, status.st_size)
+            except Unsorted:
+                self.build(fd, status, exact=self.exact)
+
+    def build(self, fd: int, status: os.stat_result, *, exact: bool) -> None:
+        """Read the whole log."""
+        self._begin(exact=exact)
+        try:
+            self._read(fd, status.st_size)
+            if self.damage and not exact:  # what made it may hide a good record in a line not decoded
+                self._begin(exact=True)
+                self._read(fd, status.st_size)
+        except Unsorted:
+            self._begin(exact=True)
+            self._read_unsorted(fd, status.st_size)
+        self.follower.device, self.follower.inode = status.st_dev, status.st_ino
+
+    def _read(self, fd: int, size: int) -> None:
+        if not self.exact:
+            self._read_fast(fd, size)
+            return
+        for at, line in read_new(fd, self.follower, size):
+            self._add_line(fd, at, line)
+
+    def _read_fast(self, fd: int, size: int) -> None:
+        """Read as `read_new` does, but without decoding lines of the usual form."""
+        end = self.follower.end
+        newest, at = self._newest, len(self.offsets)
+        for start, raw in raw_lines(fd, end, size):
+            id = raw[7:43]
+            if raw[:7] == _HEAD and raw[-2:] == b"}\n" and newest < id <= _LAST_ID:
+                if raw[43:58] == _PARENT and raw[94:104] == _ROLE:
+                    up = raw[58:94]
+                    parent = at - 1 if up == newest and self._last_is_message else self._find_parent(fd, up, id, start)
+                elif raw[43:70] == _ROOT_ROLE:
+                    parent = tree.NONE
+                else:
+                    parent = _DECODE
+                if parent != _DECODE:
+                    self._add_message(id, parent, start, len(raw) - 1)
+                    newest, end, at = id, start + len(raw), at + 1
+                    continue
+            line = codec.read_line(raw)
+            if not raw.endswith(b"\n") and not (line.records and line.records[-1].end == len(raw)):
+                break
+            self._add_line(fd, start, line)
+            newest, end, at = self._newest, start + len(raw), len(self.offsets)
+        self.follower.advance(fd, end)
+
+    def _add_message(self, id: bytes, parent: int, offset: int, length: int) -> None:
+        at = self.tree.add(parent)
+        self.tree.leaf = at
+        self.offsets.append(offset)
+        self.lengths.append(length)
+        self._newest = id
+        self._last_is_message = True
+        self._young[id] = at
+        if len(self._young) >= _RECENT:
+            self._old, self._young = self._young, {}
+
+    def _add_line(self, fd: int, start: int, line: codec.Line) -> None:
+        for kind, reason in line.damage:
+            self.damage.append(Damage(start, kind, reason))
+        for piece in line.records:
+            self._add_record(fd, start + piece.start, piece.end - piece.start, piece.record)
+
+    def _add_record(self, fd: int, offset: int, length: int, record: Object) -> None:
+        id = record["id"].encode()
+        if id < self._newest:
+            raise Unsorted
+        kind = record.get("type")
+        if id == self._newest:
+            self._add_twin(fd, offset, length, record)
+        elif kind is None or kind == "gone":
+            self._add_node(fd, offset, length, record, id)
+        else:
+            self._newest = id
+            self._last_is_message = False
+            self._apply(fd, offset, kind, record)
+
+    def _add_node(self, fd: int, offset: int, length: int, record: Object, id: bytes) -> None:
+        gone = record.get("type") == "gone"
+        if not gone and not (isinstance(record.get("role"), str) and "content" in record):
+            self.damage.append(Damage(offset, "no-message", "a record without a role and a content"))
+            return
+        up = record.get("parent_id")
+        parent = tree.NONE if up is None else self._find_parent(fd, str(up).encode(), id, offset)
+        leaf = self.tree.leaf
+        self._add_message(id, parent, offset, length)
+        at = len(self.offsets) - 1
+        if gone:
+            self.tree.leaf = leaf
+            self._remove(at)
+        elif isinstance(record.get("given_id"), str):
+            self.given[record["given_id"]] = at
+        if record.get("replaces") is not None:
+            self._remove(self._named(fd, record["replaces"], offset))
+
+    def _apply(self, fd: int, offset: int, kind: Json, record: Object) -> None:
+        if kind == "leaf":
+            named = record.get("leaf_id")
+            at = tree.NONE if named is None else self._named(fd, named, offset)
+            if named is None or at != tree.NONE:
+                self.tree.leaf = at
+        elif kind == "removed":
+            self._remove(self._named(fd, record.get("message_id"), offset))
+        elif kind == "clear":
+            self.plain = False
+            for named in record.get("leaf_ids") or ():
+                self.tree.clear(self.find_record(fd, str(named)))
+        elif isinstance(kind, str) and kind.startswith("!"):
+            raise FormatError(self.path, f"a record of type {kind!r} must be understood, and is not: use a newer fsstore")
+        else:
+            self.plain = False
+            self.damage.append(Damage(offset, "unknown-type", f"a record of unknown type {str(kind)[:60]!r}"))
+
+    def _remove(self, at: int) -> None:
+        self.plain = False
+        if at != tree.NONE:
+            self.tree.remove(at)
+
+    def _named(self, fd: int, id: Json, offset: int) -> int:
+        at = self.find_record(fd, id) if isinstance(id, str) else tree.NONE
+        if at == tree.NONE:
+            self.damage.append(Damage(offset, "dangling", f"it names message {str(id)[:60]!r}, which is not here"))
+        return at
+
+    def _add_twin(self, fd: int, offset: int, length: int, record: Object) -> None:
+        """Meet an id again: `gone` beats a message, and of two that differ the greater bytes count, in whatever order."""
+        at = self.find_record(fd, record["id"])
+        self.plain = False
+        if at == tree.NONE:
+            self.damage.append(Damage(offset, "duplicate-id", f"id {record['id']} stands here twice"))
+            return
+        here, there = (fs.read_range(fd, o, o + n) for o, n in ((offset, length), (self.offsets[at], self.lengths[at])))
+        same = "the same" if here == there else "another"
+        self.damage.append(Damage(offset, "duplicate-id", f"id {record['id']} stands here twice, with {same} content"))
+        if record.get("type") == "gone":
+            self.tree.remove(at)
+        elif here > there and not self.tree.gone[at]:
+            self.offsets[at], self.lengths[at] = offset, length
+            up = record.get("parent_id")
+            self.tree.parents[at] = (
+                tree.NONE if up is None else self._find_parent(fd, str(up).encode(), record["id"].encode(), offset)
+            )
+
+    def _find_parent(self, fd: int, parent: bytes, id: bytes, offset: int) -> int:
+        if parent >= id:
+            self.damage.append(Damage(offset, "cycle", f"its parent {_text(parent)} is not older than itself"))
+            return tree.NONE
+        at = self._find(fd, parent)
+        if at == tree.NONE:
+            self.damage.append(Damage(offset, "missing-parent", f"its parent {_text(parent)} is not here"))
+        return at
+
+    def find_record(self, fd: int, id: str) -> int:
+        """Give the position of a record id, or `tree.NONE`."""
+        return self._find(fd, id.encode("utf-8", "replace"))
+
+    def find(self, fd: int, id: str) -> int:
+        """Give the position of a message that is not gone, by the id it shows or its record id, or `tree.NONE`."""
+        at = self.given.get(id, tree.NONE)
+        if at == tree.NONE:
+            at = self.find_record(fd, id)
+        return tree.NONE if at == tree.NONE or self.tree.gone[at] else at
+
+    def _find(self, fd: int, id: bytes) -> int:
+        at = self._young.get(id, tree.NONE)
+        if at == tree.NONE:
+            at = self._old.get(id, tree.NONE)
+        if at != tree.NONE:
+            return at
+        at = self.first_above(fd, id) - 1
+        return at if at >= 0 and self.id_at(fd, at) == id else tree.NONE
+
+    def first_above(self, fd: int, id: bytes) -> int:
+        """Give the first position whose record id is greater than `id`."""
+        if not id:
+            return 0
+        low, high = 0, len(self.offsets)
+        while low < high:
+            middle = (low + high) // 2
+            if self.id_at(fd, middle) <= id:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def id_at(self, fd: int, at: int) -> bytes:
+        """Give the record id of a position, read from the file."""
+        head = fs.read_at(fd, 43, self.offsets[at])
+        if head[:7] == _HEAD:
+            return head[7:]
+        return str(self.record_at(fd, at)["id"]).encode()
+
+    def record_at(self, fd: int, at: int) -> Object:
+        """Decode the record of a position.
+
+        Raises:
+            Provisional: The line is no message after all.
+        """
+        start = self.offsets[at]
+        return self.checked(fs.read_range(fd, start, start + self.lengths[at]))
+
+    def checked(self, raw: bytes) -> Object:
+        """Decode the line of a position; raise `Provisional` where it is no message after all."""
+        try:
+            record = codec.decode_object(raw)
+        except ValueError as error:
+            raise Provisional(str(error)) from None
+        if not self.exact and not (record.get("type") is None and isinstance(record.get("role"), str) and "content" in record):
+            raise Provisional("no message")
+        return record
+
+    def _read_unsorted(self, fd: int, size: int) -> None:
+        """Read the records in the order of their ids, which is not the file's."""
+        self.sorted = self.plain = False
+        found = []
+        for at, line in read_new(fd, self.follower, size):
+            self.damage.extend(Damage(at, kind, reason) for kind, reason in line.damage)
+            found += [(piece.record["id"], at + piece.start, piece.end - piece.start) for piece in line.records]
+        for _, offset, length in sorted(found):
+            self._add_record(fd, offset, length, codec.decode_object(fs.read_range(fd, offset, offset + length)))
+
+
+def _text(id: bytes) -> str:
+    return id.decode("utf-8", "replace")[:60]
+
+
+class Indexes:
+    """The indexes used last, and no more: memory does not grow with the number of threads ever touched.
+
+    Args:
+        count: How many indexes are kept at the most.
+        messages: How many messages they may hold together; the one used last is kept in any case.
+    """
+
+    def __init__(self, count: int = 64, messages: int = 4_000_000) -> None:
+        self._count = count
+        self._messages = messages
+        self._indexes: OrderedDict[str, Index] = OrderedDict()
+        self._mutex = threading.Lock()
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._indexes
+
+    def __getitem__(self, path: str) -> Index:
+        with self._mutex:
+            index = self._indexes.get(path)
+            if index is None:
+                index = self._indexes[path] = Index(path)
+            self._indexes.move_to_end(path)
+            total = sum(map(len, self._indexes.values())) if len(self._indexes) > 1 else 0
+            while len(self._indexes) > self._count or (total > self._messages and len(self._indexes) > 1):
+                total -= len(self._indexes.popitem(last=False)[1])
+            return index
+
+    def forget(self) -> None:
+        """Drop them all; in a forked child, whose parent's threads may have held their mutexes."""
+        self._mutex = threading.Lock()
+        self._indexes.clear()

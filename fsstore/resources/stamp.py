@@ -1,0 +1,80 @@
+"""The stamp: a cache that says up to where a log is known to ascend, so that its end can be read without the rest.
+
+It may vanish or be wrong at any time: it counts only while the log still holds its last bytes in their place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+from fsstore import codec, layout
+from fsstore.disk import fs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fsstore.disk.root import Root
+
+#: A log shorter than this, in bytes, is read whole sooner than its stamp is found.
+SMALLEST = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What is known of a log's first `length` bytes.
+
+    Attributes:
+        length: How many bytes, up to the end of a record.
+        greatest: The greatest id in them, which is the last one.
+        plain: Whether all their records are messages and moves of the leaf, so that none of them removes another.
+        tail: The last of the bytes, which the log must still hold.
+    """
+
+    length: int
+    greatest: str
+    plain: bool
+    tail: bytes
+
+
+def read(root: Root, thread_name: str, fd: int, size: int) -> Stamp | None:
+    """Give the stamp of the log open as `fd`, or None where there is none that fits."""
+    return _read(_path(root, thread_name), fd, size)
+
+
+def fits(path: str, log: str) -> bool:
+    """Say whether the stamp in a file fits a log; where the log is gone it does not."""
+    try:
+        fd = fs.open_read(log)
+    except OSError:
+        return False
+    try:
+        return _read(path, fd, fs.fstat(fd).st_size) is not None
+    finally:
+        fs.close(fd)
+
+
+def _read(path: str, fd: int, size: int) -> Stamp | None:
+    try:
+        data = fs.read_file(path)
+        head, _, tail = data.partition(b"\n")
+        fields = codec.decode_object(head)
+        stamp = Stamp(int(fields["length"]), str(fields["greatest"]), fields["plain"] is True, tail)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not tail or size < stamp.length or fs.read_at(fd, len(tail), stamp.length - len(tail)) != tail:
+        return None
+    return stamp
+
+
+def write(root: Root, thread_name: str, stamp: Stamp) -> None:
+    """Keep a stamp; not synced, since a torn one does not fit."""
+    head = codec.encode_line({"length": stamp.length, "greatest": stamp.greatest, "plain": stamp.plain})
+    path = _path(root, thread_name)
+    with contextlib.suppress(OSError):  # a cache that cannot be kept is no reason to fail
+        temp = root.temp(path)
+        fs.write_new(temp, head + stamp.tail)
+        fs.rename(temp, path)
+
+
+def _path(root: Root, thread_name: str) -> str:
+    return f"{root.path}/{layout.CACHE}/{layout.cache_name(thread_name)}"

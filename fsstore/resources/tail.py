@@ -1,0 +1,182 @@
+"""The newest messages of a branch, read from the end of the log without the rest of it."""
+
+from __future__ import annotations
+
+from fsstore import clock, codec
+from fsstore.disk import fs
+from fsstore.disk.follow import raw_lines, raw_lines_back
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fsstore.codec import Json, Object
+    from fsstore.resources.stamp import Stamp
+
+#: Bytes read backwards without a hit before the wanted line is looked for by bisection.
+_PATIENCE = 1 << 17
+#: Bytes behind the stamp that are read to see that they ascend too.
+_REST = 1 << 22
+_HEAD, _PARENT, _ROLE, _ROOT_ROLE = b'{"id":"', b'","parent_id":"', b'","role":"', b'","parent_id":null,"role":"'
+
+
+class NeedIndex(Exception):
+    """The end of the log does not tell; the index of the whole log does."""
+
+
+class Tail:
+    """One walk from the end of a log up its current branch.
+
+    Attributes:
+        found: The records of the branch, the leaf first.
+        whole: Whether the walk came to the root of the branch.
+    """
+
+    def __init__(self, fd: int, size: int, stamp: Stamp, limit: int) -> None:
+        if size - stamp.length > _REST:
+            raise NeedIndex
+        self._fd = fd
+        self._stamp = stamp
+        self._limit = limit
+        self._gone: set[Json] = set()
+        self._wanted: bytes | None = None  # None: the leaf is not known yet
+        self._before = clock.LAST_ID.encode()
+        self._joined = False
+        self.found: list[Object] = []
+        self.whole = False
+        place: int | None = size
+        while place is not None:
+            place = self._walk(place)
+
+    def _walk(self, end: int) -> int | None:
+        """Read lines backwards from `end` to the end of the walk, or to a place from where to go on."""
+        idle = 0
+        for at, raw in raw_lines_back(self._fd, end):
+            id = raw[7:43]
+            in_rest = at >= self._stamp.length
+            if not (in_rest or self._joined):
+                self._joined = True
+                if self._before < self._stamp.greatest.encode():
+                    raise NeedIndex  # the rest does not ascend from the prefix
+            if self._is_done():
+                if not in_rest:
+                    return None
+            elif not in_rest and idle > _PATIENCE and self._wanted is not None:
+                return self._jump(at)
+            if self._is_usual(raw):
+                self._ascends(id)
+                if self._is_done() or (self._wanted is not None and id > self._wanted):
+                    idle += len(raw)
+                    continue
+            idle = 0
+            self._take_line(raw)
+        if not self._is_done():
+            raise NeedIndex  # the file ended before the branch did
+        return None
+
+    def _is_done(self) -> bool:
+        return self.whole or len(self.found) >= self._limit
+
+    @staticmethod
+    def _is_usual(raw: bytes) -> bool:
+        return (
+            raw[:7] == _HEAD
+            and raw[-2:] == b"}\n"
+            and (raw[43:70] == _ROOT_ROLE or (raw[43:58] == _PARENT and raw[94:104] == _ROLE))
+        )
+
+    def _ascends(self, id: bytes) -> None:
+        if id > self._before:
+            raise NeedIndex
+        self._before = id
+
+    def _take_line(self, raw: bytes) -> None:
+        line = codec.read_line(raw)
+        for piece in reversed(line.records):
+            id = piece.record["id"].encode()
+            if not self._is_usual(raw) or len(line.records) > 1:
+                self._ascends(id)
+            if not self._is_done():
+                self._take(piece.record, id)
+
+    def _take(self, record: Object, id: bytes) -> None:
+        kind = record.get("type")
+        if kind is None:
+            self._take_message(record, id)
+        elif kind == "leaf":
+            if self._wanted is None:
+                self._want(record.get("leaf_id"))
+        elif kind == "removed":
+            self._gone.add(record.get("message_id"))
+        elif kind == "gone":
+            if id == self._wanted:
+                self._want(record.get("parent_id"))
+        elif kind == "clear" or not isinstance(kind, str) or kind.startswith("!"):
+            raise NeedIndex  # what is cleared is a matter of the whole tree
+        elif self._wanted is not None and id < self._wanted:
+            raise NeedIndex
+
+    def _take_message(self, record: Object, id: bytes) -> None:
+        if not (isinstance(record.get("role"), str) and "content" in record):
+            raise NeedIndex
+        if self._wanted is None or id == self._wanted:
+            if record["id"] not in self._gone:
+                self.found.append(record)
+            self._want(record.get("parent_id"))
+        elif id < self._wanted:
+            raise NeedIndex  # the wanted message is not where it must be
+        if record.get("replaces") is not None:
+            self._gone.add(record["replaces"])
+
+    def _want(self, id: Json) -> None:
+        if id is None:
+            self.whole = True
+        elif isinstance(id, str):
+            self._wanted = id.encode("utf-8", "replace")
+        else:
+            raise NeedIndex
+
+    def _jump(self, end: int) -> int:
+        """Find the wanted line far back; give the place just after it."""
+        if not self._stamp.plain or self._gone:
+            raise NeedIndex  # a removal on the way would not be seen
+        wanted = self._wanted or b""
+        start = 0
+        while end - start > 1 << 14:
+            middle = (start + end) // 2
+            at, id = _line_after(self._fd, middle, end)
+            if at < 0 or id > wanted:
+                end = middle + 1
+            else:
+                start = at
+        for at, raw in raw_lines(self._fd, start, end + 64):
+            if raw[:7] == _HEAD and raw[7:43] == wanted:
+                self._before = clock.LAST_ID.encode()
+                return at + _line_length(self._fd, at)
+        raise NeedIndex
+
+
+def _line_after(fd: int, place: int, end: int) -> tuple[int, bytes]:
+    """Give the first line of a record that begins after `place` and before `end`: its offset and id, or -1."""
+    block, data, at = 1 << 12, b"", place
+    while at < end:
+        data = fs.read_at(fd, block, at)
+        cut = data.find(b"\n") + 1
+        if not data:
+            break
+        if not cut:
+            at += len(data)
+            continue
+        at += cut
+        head = fs.read_at(fd, 43, at)
+        if at < end and head[:7] == _HEAD and len(head) == 43:
+            return at, head[7:]
+    return -1, b""
+
+
+def _line_length(fd: int, start: int) -> int:
+    length, block = 0, 1 << 14
+    while data := fs.read_at(fd, block, start + length):
+        cut = data.find(b"\n") + 1
+        if cut:
+            return length + cut
+        length += len(data)
+    return length

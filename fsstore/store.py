@@ -1,0 +1,172 @@
+"""The store: a root directory, its format, and the resources in it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+
+from fsstore import codec, layout
+from fsstore.disk import fs
+from fsstore.disk.root import Root
+from fsstore.errors import FormatError
+from fsstore.resources.index import Indexes
+from fsstore.resources.names import Names
+from fsstore.resources.threads import ThreadHandle, Threads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self
+
+    from fsstore.upkeep.check import Problem
+
+FORMAT = {"format": "fsstore", "version": 1}
+
+
+class Store:
+    """The state of agents in one directory.
+
+    A store may be open any number of times, in any number of processes and threads; none of them needs to close it.
+
+    Attributes:
+        root: The directory, absolute.
+        threads: The threads.
+    """
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self.root = root.path
+        self._indexes = Indexes()
+        root.on_fork.append(self._indexes.forget)
+        self.threads = Threads(root, self._indexes, Names(root))
+        self._finalizer = weakref.finalize(self, root.close)
+
+    @classmethod
+    def open(
+        cls,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        durability: str = "full",
+        lock_timeout: float | None = 10.0,
+        max_open_files: int = 128,
+        read_only: bool = False,
+    ) -> Self:
+        """Open a store, and make it where the directory is missing or empty.
+
+        Args:
+            root: The directory; `~` is expanded. Where None, `default_root()`.
+            durability: `"full"`: when a call returns, its effect survives a power cut. `"process"`: it survives the
+                death of the process, not of the machine; it never endangers what `"full"` acknowledged.
+            lock_timeout: Seconds to wait for another writer before `LockTimeoutError`; None waits without end.
+            max_open_files: How many descriptors may stay open.
+            read_only: Change nothing, not even by making the store; every write raises `ReadOnlyError`.
+
+        Raises:
+            FormatError: The directory holds something else, or a store of a newer format; nothing was touched. With
+                `read_only`, also that there is no store.
+
+        On disk: fsstore.json and the files that tell git and rsync how to carry the store.
+        Crash: What was begun is finished by the next `open`.
+        Concurrency: Any number of processes may open, and make, the same store.
+        """
+        path = os.path.abspath(os.path.expanduser(default_root() if root is None else root))
+        disk = Root(path, durability=durability, lock_timeout=lock_timeout, max_open_files=max_open_files, read_only=read_only)
+        if not _has_format(path):
+            if read_only:
+                raise FormatError(path, "no store here")
+            _create(disk)
+        store = cls(disk)
+        if not read_only:
+            _make_own_directories(path)
+            _sweep(path)
+            store.threads.finish_deletions()
+        return store
+
+    def thread(self, id: str) -> ThreadHandle:
+        """Give a thread's handle; touches no disk. `threads[id]` raises where there is none."""
+        return self.threads.handle(id)
+
+    def check(self) -> Iterator[Problem]:
+        """Read every file of the store and give what is wrong with it; changes nothing."""
+        from fsstore.upkeep.check import check  # the one upward import: nothing else of the core needs it
+
+        return check(self)
+
+    def close(self) -> None:
+        """Close the descriptors; the store can be used again all the same."""
+        self._root.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def default_root() -> str:
+    """Give the root where none is named: `$FSSTORE_ROOT`, else `fsstore` in the user's data directory."""
+    named = os.environ.get("FSSTORE_ROOT", "")
+    if named.strip():
+        return named
+    if sys.platform == "darwin":
+        return "~/Library/Application Support/fsstore"
+    if sys.platform == "win32":
+        return f"{os.environ.get('LOCALAPPDATA') or '~/AppData/Local'}/fsstore"
+    return f"{os.environ.get('XDG_DATA_HOME') or '~/.local/share'}/fsstore"
+
+
+def _has_format(path: str) -> bool:
+    """Say whether a store of a format that this version understands stands here."""
+    file = f"{path}/{layout.FORMAT_FILE}"
+    try:
+        data = fs.read_file(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        fields = codec.decode_object(data)
+    except ValueError as error:
+        raise FormatError(file, f"cannot be read: {error}") from None
+    if fields.get("format") != FORMAT["format"]:
+        raise FormatError(file, "not the format file of a store")
+    version = fields.get("version")
+    if type(version) is not int or version > FORMAT["version"]:  # type: ignore[operator]  # it is an int
+        raise FormatError(file, f"format version {version} is newer than this fsstore understands ({FORMAT['version']})")
+    return True
+
+
+def _create(root: Root) -> None:
+    path = root.path
+    root.check_writable()
+    if fs.is_file(path) and not fs.is_directory(path) and not os.path.isdir(path):
+        raise FormatError(path, "not a directory")
+    strangers = set(fs.names(path)) - {layout.OWN, layout.THREADS, *layout.CARRIER_FILES}
+    if strangers:
+        shown = ", ".join(sorted(strangers)[:3])
+        raise FormatError(path, f"neither empty nor a store (it holds {shown}): name another directory, or a new one")
+    fs.make_directories(path)
+    _make_own_directories(path)
+    fs.make_directory(f"{path}/{layout.THREADS}")
+    for name, text in layout.CARRIER_FILES.items():
+        if not fs.is_file(f"{path}/{name}"):
+            root.replace(f"{path}/{name}", text.encode(), sync_directory=False)
+    root.replace(f"{path}/{layout.FORMAT_FILE}", codec.encode_document(FORMAT), sync_directory=True)
+    fs.sync_directory(os.path.dirname(path))
+
+
+def _make_own_directories(path: str) -> None:
+    for name in (*layout.OWN_DIRECTORIES, layout.THREADS):
+        fs.make_directory(f"{path}/{name}")
+
+
+def _sweep(path: str) -> None:
+    """Delete what dead writers of this machine left in `.fsstore/tmp`."""
+    host = layout.encode_name(fs.host())
+    for name in fs.names(f"{path}/{layout.TMP}"):
+        made_by = layout.parse_temp_name(name)
+        if made_by and made_by[0] == host and not fs.is_running(made_by[1]):
+            try:
+                fs.unlink(f"{path}/{layout.TMP}/{name}")
+            except FileNotFoundError:
+                continue  # another process swept it

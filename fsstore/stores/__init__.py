@@ -1,0 +1,1 @@
+"""Who asks, in which words? Four vocabularies over one store; delegation only."""

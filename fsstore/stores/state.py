@@ -1,0 +1,129 @@
+"""`StateStore`: threads and message trees in the words of a coding agent's state database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fsstore.codec import ABSENT
+from fsstore.records.messages import MessageRecord
+from fsstore.records.threads import ThreadListFilters, ThreadMetadata
+from fsstore.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from types import TracebackType
+    from typing import Self
+
+    from fsstore.codec import Absent, Json
+    from fsstore.records.messages import Message
+    from fsstore.records.threads import ThreadInfo
+
+
+class StateStore:
+    """A view of a store; see contract names beside each method in the README."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @classmethod
+    def open(
+        cls,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        durability: str = "full",
+        lock_timeout: float | None = 10.0,
+    ) -> Self:
+        """Open a store; see `Store.open`."""
+        return cls(Store.open(root, durability=durability, lock_timeout=lock_timeout))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._store.close()
+
+    def db_path(self) -> Path:
+        """Give the store's root."""
+        return Path(self._store.root)
+
+    def upsert_thread(self, thread: ThreadMetadata) -> None:
+        """Insert a thread, or overwrite all its fields but the current leaf; see `Threads.put`."""
+        self._store.threads.put(thread.to_info(), keep=("metadata",))
+
+    def get_thread(self, thread_id: str) -> ThreadMetadata | None:
+        """Read a thread, or None; see `Threads.get`."""
+        info = self._store.threads.get(thread_id)
+        return self._metadata(info) if info else None
+
+    def list_threads(self, filters: ThreadListFilters = ThreadListFilters()) -> list[ThreadMetadata]:  # noqa: B008  # frozen
+        """List threads, the last upsert first; see `Threads.recent`."""
+        rows = self._store.threads.recent(filters.limit, archived=filters.include_archived, by="updated_at")
+        return [self._metadata(info) for info in rows]
+
+    def mark_archived(self, thread_id: str) -> None:
+        """Archive a thread, now; see `ThreadHandle.archive`."""
+        self._store.thread(thread_id).archive()
+
+    def mark_unarchived(self, thread_id: str) -> None:
+        """Take a thread out of the archive; see `ThreadHandle.unarchive`."""
+        self._store.thread(thread_id).unarchive()
+
+    def delete_thread(self, thread_id: str) -> bool:
+        """Move a thread to the trash; say whether it was there; see `Threads.delete`."""
+        return self._store.threads.delete(thread_id)
+
+    def set_thread_memory_mode(self, thread_id: str, mode: str | None) -> None:
+        """Set or clear a thread's memory mode; see `Threads.update`."""
+        self._store.threads.update(thread_id, memory_mode=mode)
+
+    def get_thread_memory_mode(self, thread_id: str) -> str | None:
+        """Give a thread's memory mode, None where it has none or is missing."""
+        info = self._store.threads.get(thread_id)
+        return info.memory_mode if info else None
+
+    def find_rollout_path_by_id(self, thread_id: str) -> str | None:
+        """Give a thread's rollout path, None where it has none or is missing."""
+        info = self._store.threads.get(thread_id)
+        return info.rollout_path if info else None
+
+    def append_message(self, thread_id: str, role: str, content: Json, item: Json | Absent = ABSENT) -> str:
+        """Add a message below the current leaf; give its id; see `Messages.append`."""
+        return self._store.thread(thread_id).messages.append(role, content, item=item).id
+
+    def list_messages(self, thread_id: str, limit: int | None = 500) -> list[MessageRecord]:
+        """List the current branch, oldest first, only the `limit` nearest its leaf; see `Messages.branch`."""
+        return self._records(thread_id, self._store.thread(thread_id).messages.branch(limit))
+
+    def list_leaf_messages(self, thread_id: str) -> list[MessageRecord]:
+        """List the messages that have none below them; see `Messages.leaves`."""
+        return self._records(thread_id, self._store.thread(thread_id).messages.leaves())
+
+    def set_current_leaf_id(self, thread_id: str, current_leaf_id: str) -> None:
+        """Make a message the current leaf; see `Messages.checkout`."""
+        self._store.threads[thread_id].messages.checkout(current_leaf_id)
+
+    def fork_at_message(
+        self,
+        message_id: str,
+        role: str,
+        content: Json,
+        item: Json | Absent = ABSENT,
+        *,
+        thread_id: str | None = None,
+    ) -> str:
+        """Add a message below any other, of any thread where none is named; see `Messages.fork`."""
+        threads = self._store.threads
+        thread = threads.with_message(message_id) if thread_id is None else threads[thread_id]
+        return thread.messages.fork(message_id, role, content, item=item).id
+
+    def clear_messages(self, thread_id: str) -> int:
+        """Remove all messages of all branches; give how many; see `Messages.clear`."""
+        return self._store.thread(thread_id).messages.clear()
+
+    def _metadata(self, info: ThreadInfo) -> ThreadMetadata:
+        leaf = self._store.thread(info.id).messages.leaf()
+        return ThreadMetadata.of(info, leaf.id if leaf else None)
+
+    def _records(self, thread_id: str, messages: list[Message]) -> list[MessageRecord]:
+        return [MessageRecord.of(thread_id, message) for message in messages]

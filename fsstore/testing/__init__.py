@@ -1,0 +1,1 @@
+"""Fault injection, for the project's own tests and for others."""

@@ -1,0 +1,65 @@
+"""What every test shares: a store to use, a check of every store it left, the seed and the campaign flag."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from fsstore import Store
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--campaign", action="store_true", help="run the campaigns long (minutes instead of seconds)")
+    parser.addoption("--seed", type=int, default=None, help="the seed of every random campaign; printed when not given")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--seed") is None and not hasattr(config, "workerinput"):
+        config.option.seed = random.randrange(1 << 32)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"campaign seed: {config.getoption('--seed')} (give it back with --seed)"
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--seed"))
+
+
+@pytest.fixture
+def campaign(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--campaign"))
+
+
+@pytest.fixture
+def data() -> Path:
+    if not DATA.is_dir():
+        pytest.skip("no real data beside this checkout")
+    return DATA
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def store(root: Path) -> Store:
+    return Store.open(root)
+
+
+@pytest.fixture(autouse=True)
+def _every_store_is_whole(request: pytest.FixtureRequest):
+    yield
+    if "tmp_path" not in request.fixturenames or request.node.get_closest_marker("damaged"):
+        return
+    tmp_path: Path = request.getfixturevalue("tmp_path")
+    for format_file in tmp_path.rglob("fsstore.json"):
+        if ".fsstore" not in format_file.parts:
+            with Store.open(format_file.parent, read_only=True) as left:
+                assert [str(problem) for problem in left.check()] == []
