@@ -62,8 +62,8 @@ def spell_id(stamp: int, suffix: str) -> str:
     return f"{text[:8]}-{text[8:12]}-7{text[12:]}-{suffix}"
 
 
-def next_stamp(last: int) -> int:
-    """Give the time of the next id: now, or just after `last` when the clock stands still or went back.
+def next_id(last: int, suffix: str) -> tuple[int, str]:
+    """Give the time and the id of the next record: now, or just after `last` when the clock stands still or went back.
 
     Raises:
         OverflowError: The clock, or an id already written, stands at the year 3000.
@@ -73,9 +73,10 @@ def next_stamp(last: int) -> int:
         stamp = last + 1
     if stamp >= _LAST_STAMP:
         raise OverflowError("the clock or the newest id is past the year 3000: set the clock right and try again")
-    return stamp
+    text = f"{stamp:015x}"
+    return stamp, f"{text[:8]}-{text[8:12]}-7{text[12:]}-{suffix}"
 
 
 def new_id(after: str = FIRST_ID) -> str:
     """Mint an id greater than `after`."""
-    return spell_id(next_stamp(stamp_of(after)), random_suffix())
+    return next_id(stamp_of(after), random_suffix())[1]

@@ -17,7 +17,7 @@ from fsstore import clock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from typing import Any, Final, TypeAlias
 
     #: A JSON value: None, bool, int (64 bits), float (finite), str, list of values, dict of str to values.
@@ -99,13 +99,16 @@ def _walk(value: Json) -> Iterator[Json]:
             open_values.extend(item)
 
 
-def encode_line(record: Mapping[str, Json]) -> bytes:
+def encode_line(record: Object) -> bytes:
     """Give a record as one line, its newline included, keys in the order given.
 
     Raises:
         ValueError: It holds what JSON cannot.
     """
-    return _encode(record, _LINE)
+    try:
+        return orjson.dumps(record, option=_LINE)
+    except TypeError as error:  # orjson.JSONEncodeError is a TypeError
+        raise ValueError(f"cannot be stored as JSON: {error}") from None
 
 
 def message_line(id: str, parent_id: str | None, body: bytes) -> bytes:
@@ -115,19 +118,15 @@ def message_line(id: str, parent_id: str | None, body: bytes) -> bytes:
     return b'{"id":"%b","parent_id":"%b",%b' % (id.encode(), parent_id.encode(), body[1:])
 
 
-def encode_document(fields: Mapping[str, Json]) -> bytes:
+def encode_document(fields: Object) -> bytes:
     """Give a document's bytes: indented by 2, keys sorted, a newline at the end.
 
     Raises:
         ValueError: It holds what JSON cannot.
     """
-    return _encode(fields, _DOCUMENT)
-
-
-def _encode(fields: Mapping[str, Json], options: int) -> bytes:
     try:
-        return orjson.dumps(fields, option=options)
-    except TypeError as error:  # orjson.JSONEncodeError is a TypeError
+        return orjson.dumps(fields, option=_DOCUMENT)
+    except TypeError as error:
         raise ValueError(f"cannot be stored as JSON: {error}") from None
 
 

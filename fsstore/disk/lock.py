@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from functools import partial
 
 from fsstore.disk import fs
 from fsstore.errors import LockTimeoutError
@@ -31,11 +32,8 @@ def _load() -> None:
     global _try_lock, _unlock
     from filelock import lock_descriptor, unlock_descriptor
 
-    def try_lock(fd: int) -> bool:
-        return lock_descriptor(fd, blocking=False)
-
     _unlock = unlock_descriptor
-    _try_lock = try_lock
+    _try_lock = partial(lock_descriptor, blocking=False)
 
 
 class Lock:
@@ -55,60 +53,60 @@ class Lock:
         self.fd = -1
         self.generation = -1
 
-    def __enter__(self) -> Lock:
+    def take(self, among: int = 0) -> None:
+        """Take the lock, waiting at most the store's `lock_timeout`.
+
+        Args:
+            among: How many locks of the same operation this thread holds already.
+
+        Raises:
+            RuntimeError: The thread holds a lock that is not of this operation: two such threads could wait for each other.
+            LockTimeoutError: It was not free in time.
+        """
         held = self._locks.held
-        if getattr(held, "count", 0):
+        if held.count != among:
             raise RuntimeError(f"taking {self.path} while holding another lock: name all of an operation at once")
-        self.take()
-        held.count = 1
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._locks.held.count = 0
-        self.give()
-
-    def take(self) -> None:
-        """Take the lock, waiting at most the store's `lock_timeout`."""
-        if not self._mutex.acquire(blocking=False):
+        if not self._mutex.acquire(False):
             self._wait_for_thread()
         try:
-            self._take_file()
+            if self.fd < 0 or not _try_lock(self.fd):  # type: ignore[misc]  # an open file means that it is loaded
+                self._take_slowly()
+            while not (status := fs.fstat(self.fd)).st_nlink:
+                self.drop()  # somebody removed the file (git clean -x): others lock another one by now
+                self._take_slowly()
+            self.generation = status.st_size
+            held.count = among + 1
         except BaseException:
             self.drop()  # an interrupt may have come after the lock: closing its only descriptor frees it
             self._mutex.release()
             raise
 
-    def give(self) -> None:
+    def give(self, *_: object) -> None:
         """Give the lock back."""
+        self._locks.held.count -= 1
         try:
             _unlock(self.fd)
         finally:
             self._mutex.release()
+
+    __enter__ = take
+    __exit__ = give
 
     def _wait_for_thread(self) -> None:
         timeout = self._locks.timeout
         if not self._mutex.acquire(timeout=-1 if timeout is None else timeout):
             raise LockTimeoutError(self.path, timeout or 0.0, f"another thread of process {fs.pid()}")
 
-    def _take_file(self) -> None:
+    def _take_slowly(self) -> None:
+        """Open the file where it is not, and wait for it."""
         if _try_lock is None:
             _load()
-        while True:
-            if self.fd < 0:
-                self.fd = fs.open_lock(self.path)
-                self._locks.opened(self)
-            if not _try_lock(self.fd):  # type: ignore[misc]  # _load has set it
-                self._poll()
-            status = fs.fstat(self.fd)
-            if status.st_nlink:
-                self.generation = status.st_size
-                return
-            self.drop()  # somebody removed the file (git clean -x): others lock another one by now
-
-    def _poll(self) -> None:
+        if self.fd < 0:
+            self.fd = fs.open_lock(self.path)
+            self._locks.opened(self)
         timeout = self._locks.timeout
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not _try_lock(self.fd):  # type: ignore[misc]  # see _take_file
+        while not _try_lock(self.fd):  # type: ignore[misc]  # _load has set it
             if deadline is not None and time.monotonic() >= deadline:
                 raise LockTimeoutError(self.path, timeout or 0.0, fs.lock_holder(self.fd))
             time.sleep(POLL)
@@ -150,30 +148,29 @@ class Lock:
 class Together:
     """Several locks, taken in ascending order so that no two operations wait for each other."""
 
-    __slots__ = ("_locks", "_parts")
+    __slots__ = ("_parts",)
 
-    def __init__(self, locks: Locks, parts: list[Lock]) -> None:
-        self._locks = locks
+    def __init__(self, parts: list[Lock]) -> None:
         self._parts = parts
 
-    def __enter__(self) -> Together:
-        held = self._locks.held
-        if getattr(held, "count", 0):
-            raise RuntimeError("taking locks while holding another: name all of an operation at once")
+    def __enter__(self) -> None:
         for number, part in enumerate(self._parts):
             try:
-                part.take()
+                part.take(number)
             except BaseException:
                 for taken in self._parts[:number]:
                     taken.give()
                 raise
-        held.count = len(self._parts)
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._locks.held.count = 0
         for part in reversed(self._parts):
             part.give()
+
+
+class _Held(threading.local):
+    """How many locks of one store this thread holds."""
+
+    count = 0
 
 
 class Locks:
@@ -187,7 +184,7 @@ class Locks:
         if timeout is not None and timeout < 0:
             raise ValueError(f"lock_timeout must be 0 or more seconds, or None to wait without end, not {timeout}")
         self.timeout = timeout
-        self.held = threading.local()
+        self.held = _Held()
         self._directory = directory
         self._limit = limit
         self._locks: dict[str, Lock] = {}
@@ -203,7 +200,7 @@ class Locks:
 
     def together(self, names: Iterable[str]) -> Together:
         """Give several locks as one context manager."""
-        return Together(self, [self[name] for name in sorted(set(names))])
+        return Together([self[name] for name in sorted(set(names))])
 
     def opened(self, lock: Lock) -> None:
         """Note an open lock file, and close idle ones above the limit, the longest open first."""
@@ -226,7 +223,7 @@ class Locks:
 
     def forget(self) -> None:
         """Start anew in a forked child."""
-        self.held = threading.local()
+        self.held = _Held()
         for lock in self._locks.values():
             lock.forget()
         self._open.clear()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat as _stat
-from threading import Lock, get_ident
+import time
 
-from fsstore import clock, codec, layout
+from fsstore import codec, layout
 from fsstore.disk import fs
-from fsstore.disk.follow import TAIL, Follower, raw_lines, read_new
+from fsstore.disk.follow import TAIL, raw_lines, read_new
+from fsstore.disk.writer import Fold, Writer
 from fsstore.errors import SyncFailedError
 
 TYPE_CHECKING = False
@@ -16,117 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
-    from fsstore.codec import Object
-    from fsstore.disk import lock as locking
+    from fsstore.disk.lock import Lock
     from fsstore.disk.root import Root
 
     #: What an append makes under the lock, once the log's end is known: the bytes of whole lines, and their ids.
     Made: TypeAlias = tuple[bytes, tuple[str, ...]]
 
 
-_LOST = 1 << 62  # an end that no file has
-
-
-class Fold:
-    """What a writer must know of all records before its own. This base knows the greatest id and the order.
-
-    Attributes:
-        greatest: The greatest id.
-        stamp: Its time (`clock.stamp_of`).
-        ascending: Whether each record's id is at least that of the one before.
-    """
-
-    def __init__(self) -> None:
-        self.greatest = ""
-        self.stamp = 0
-        self.ascending = True
-
-    def start(self, fd: int, status: os.stat_result) -> int:
-        """Learn the log from its file; give how far it was read, or 0 to have every record given to `add`."""
-        return 0
-
-    def add(self, record: Object) -> None:
-        """Learn one record that another writer appended."""
-        id = record["id"]
-        if id < self.greatest:
-            self.ascending = False
-        else:
-            self.know(id)
-
-    def know(self, id: str) -> None:
-        """Take an id as the greatest."""
-        self.greatest = id
-        self.stamp = clock.stamp_of(id)
-
-    def let_go(self, end: int, tail: bytes) -> None:
-        """The log, read up to `end`, is closed: keep what makes the next start cheaper."""
-
-
-class Writer(Follower):
-    """A log held open for appending, and what is known of it. Used under the log's lock only.
-
-    Attributes:
-        seal: What the next append must begin with, since the file does not end in a newline.
-
-    Invariants:
-        The descriptor stays open while a thread has it pinned, to sync it outside the lock.
-    """
-
-    __slots__ = ("_doomed", "_guard", "_users", "fd", "fold", "generation", "lock", "seal", "suffix", "synced_up")
-
-    def __init__(self, fd: int, fold: Fold, lock: locking.Lock) -> None:
-        super().__init__()
-        self.fd = fd
-        self.fold = fold
-        self.lock = lock
-        self.generation = lock.generation
-        self.seal = b""
-        self.suffix = clock.random_suffix()
-        self.synced_up = False
-        self._users: set[int] = set()
-        self._doomed = False
-        self._guard = Lock()
-
-    def mint(self) -> str:
-        """Give an id greater than every id of the log."""
-        fold = self.fold
-        fold.stamp = stamp = clock.next_stamp(fold.stamp)
-        fold.greatest = id = clock.spell_id(stamp, self.suffix)
-        return id
-
-    def lose(self) -> None:
-        """Have the file read anew before the next append."""
-        self.end = _LOST
-        self.fold.ascending = False
-
-    def pin(self) -> None:
-        """Keep the descriptor open for this thread."""
-        self._users.add(get_ident())
-
-    def unpin(self) -> None:
-        """Let this thread's hold on the descriptor go."""
-        with self._guard:
-            self._users.discard(get_ident())
-            if self._doomed and not self._users:
-                fs.close(self.fd)
-
-    def is_pinned(self) -> bool:
-        """Say whether a thread syncs the descriptor just now."""
-        return bool(self._users)
-
-    def close(self) -> None:
-        """Let the log go."""
-        with self._guard:
-            if self._users:
-                self._doomed = True
-            else:
-                fs.close(self.fd)
-        if not self.seal and self.fold.ascending:
-            self.fold.let_go(self.end, self.tail)
-
-    def forget(self) -> None:
-        """Close the descriptor in a forked child, and write nothing."""
-        fs.close(self.fd)
+_TICKS = 50_000_000  # nanoseconds
 
 
 class Log:
@@ -141,7 +39,7 @@ class Log:
         fold: Makes what a writer must know of the log.
     """
 
-    __slots__ = ("_fold", "_missing", "_owner", "lock", "path", "root")
+    __slots__ = ("_directory", "_fold", "_missing", "_owner", "lock", "path", "root")
 
     def __init__(
         self, root: Root, path: str, lock: str, owner: str, missing: Callable[[], Exception], fold: Callable[[], Fold] = Fold
@@ -149,6 +47,7 @@ class Log:
         self.root = root
         self.path = path
         self.lock = lock
+        self._directory = os.path.dirname(path)
         self._owner = owner
         self._missing = missing
         self._fold = fold
@@ -168,9 +67,11 @@ class Log:
         Concurrency: Every append of every process survives once.
         """
         root = self.root
-        root.check_writable()
+        if root.read_only:
+            root.check_writable()
         lock = root.locks[self.lock]
-        with lock:
+        lock.take()
+        try:
             writer, data, ids = self.append_locked(make)
             if not (root.full and data):
                 return ids
@@ -178,6 +79,8 @@ class Log:
                 self._sync(writer, ids)  # before another machine is let in
                 return ids
             writer.pin()
+        finally:
+            lock.give()
         try:
             self._sync(writer, ids)
         finally:
@@ -203,18 +106,17 @@ class Log:
 
     def writer(self) -> Writer:
         """Give the log held open and known to its end; the caller holds the lock."""
-        root = self.root
-        held = root.held(self.path)
-        if held is None or not root.local:
-            return self._open()  # off the local disk, a descriptor held over another machine's write is stale
-        writer: Writer = held  # type: ignore[assignment]  # the root knows its logs by what it needs of them
+        writer: Writer | None = self.root.held(self.path)  # type: ignore[assignment]  # the root knows logs by what it needs
+        if writer is None:
+            return self._open()
         if writer.generation != writer.lock.generation:
+            if not self.root.local or self._is_tainted():
+                return self._open()  # off the local disk, a descriptor held over another machine's write is stale
             writer.generation = writer.lock.generation
-            if self._is_tainted():
-                return self._open()
-        size = fs.seek(writer.fd, 0, fs.SEEK_END)
-        tail = writer.tail
-        if size == writer.end and not writer.seal and fs.read_at(writer.fd, len(tail), size - len(tail)) == tail:
+        tail, end = writer.tail, writer.end
+        # One byte more than there should be: one read tells the length and the last bytes. (lseek or fstat would cost
+        # another call, and fstat makes the next write slower: the kernel then stamps it with a finer time.)
+        if not writer.seal and fs.read_at(writer.fd, len(tail) + 1, end - len(tail)) == tail:
             return writer
         return writer if self._catch_up(writer) else self._open()
 
@@ -265,6 +167,8 @@ class Log:
             if not _stat.S_ISREG(status.st_mode):
                 raise OSError(f"{self.path} is not a regular file")
             writer = Writer(fd, self._fold(), self.root.locks[self.lock])
+            if not self.root.local:
+                writer.generation = -1
             writer.start(status)
             known = writer.fold.start(fd, status)
             if known:
@@ -283,22 +187,37 @@ class Log:
         try:
             while written < len(data):
                 written += fs.write(writer.fd, data[written:] if written else data)
-            status = fs.stat(self.path)
-        except BaseException as error:
+            in_place = self._is_in_place(writer)
+        except BaseException:
             self._cut_off(writer, written)
-            if isinstance(error, FileNotFoundError):
-                return False
             raise
-        if status.st_ino != writer.inode or status.st_dev != writer.device:
+        if not in_place:
             self._cut_off(writer, written)
             return False
-        if status.st_size == writer.end + written:
-            writer.end = status.st_size
-            writer.tail = data[-TAIL:]
-            writer.seal = b""
-        elif writer.seal:
-            writer.lose()  # somebody appended without the lock, to a line that was begun before
+        # Where somebody appended without the lock just before, the bytes at this end are not `data`, and the next append
+        # reads the file anew.
+        writer.end += written
+        writer.tail = data[-TAIL:]
+        writer.seal = b""
         return True
+
+    def _is_in_place(self, writer: Writer) -> bool:
+        """Say whether the file held open still is the one at the log's path.
+
+        Any rename, creation or deletion in a directory changes the directory's own time of change, which nobody can set
+        back (inode(7)); appending does not. So the file is looked at only when its directory changed.
+        """
+        try:
+            status = fs.stat(self._directory)
+            if (status.st_ino, status.st_ctime_ns) == writer.directory:
+                return True
+            file = fs.stat(self.path)
+        except FileNotFoundError:
+            return False
+        # Kernels before 6.13 count this time in ticks of up to 10 ms: two changes in one tick look the same.
+        settled = time.time_ns() - status.st_ctime_ns > _TICKS
+        writer.directory = (status.st_ino, status.st_ctime_ns) if settled else None
+        return file.st_ino == writer.inode and file.st_dev == writer.device
 
     def _cut_off(self, writer: Writer, written: int) -> None:
         """Take back an append that failed, unless somebody else's bytes follow it, and let the file go."""
@@ -321,7 +240,7 @@ class Log:
 
     def _sync_up(self, writer: Writer, ids: tuple[str, ...]) -> None:
         try:
-            self.root.sync_up(os.path.dirname(self.path))
+            self.root.sync_up(self._directory)
         except SyncFailedError as error:
             self._set_taint(writer.lock)
             raise SyncFailedError(error.path, ids, error.cause, error.errno) from error
@@ -329,20 +248,13 @@ class Log:
 
     def _confirm(self, writer: Writer, data: bytes, ids: tuple[str, ...]) -> None:
         """Make sure that what was synced is the file at the log's path, and one whose syncs can be believed."""
-        while self._is_tainted() or self._was_replaced(writer):
+        while self._is_tainted() or not self._is_in_place(writer):
             with writer.lock:
                 writer = self._open()
                 if not self._has_any(writer.fd, ids):
                     self._put(writer, data)
                     writer.lose()  # the ids may stand below newer ones now: the next append sorts the file
                 self._sync(writer, ids)
-
-    def _was_replaced(self, writer: Writer) -> bool:
-        try:
-            status = fs.stat(self.path)
-        except FileNotFoundError:
-            raise self._missing() from None
-        return status.st_ino != writer.inode or status.st_dev != writer.device
 
     def _has_any(self, fd: int, ids: tuple[str, ...]) -> bool:
         wanted = tuple(b'{"id":"' + id.encode() for id in ids)
@@ -355,7 +267,7 @@ class Log:
     def _is_tainted(self) -> bool:
         return fs.exists(self._taint(), 0)
 
-    def _set_taint(self, lock: locking.Lock) -> None:
+    def _set_taint(self, lock: Lock) -> None:
         """Tell every writer that syncs of this file prove nothing any more (fsync(2): an error is reported once)."""
         fs.close(fs.open_lock(self._taint()))
         lock.signal()

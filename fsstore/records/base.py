@@ -54,7 +54,7 @@ def _names(cls: type) -> dict[str, object]:
     """Give the fields of a record with their defaults."""
     names = _cache.get(cls)
     if names is None:
-        fields = dataclasses.fields(cls)  # type: ignore[arg-type]  # every record is a dataclass
+        fields = dataclasses.fields(cls)
         names = {field.name: field.default for field in fields if field.name != "extra"}
         _cache[cls] = names
     return names

@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 
-from fsstore import clock
+from fsstore import clock, codec
 from fsstore.codec import ABSENT
 from fsstore.records.base import member
 from fsstore.records.enums import MessageRole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Self
 
     from fsstore.codec import Absent, Json, Object
@@ -56,16 +57,18 @@ class Message:
         return self.item is not ABSENT
 
 
-class _Loose:
-    """A `Message` under construction: the same layout in memory, but open to assignment."""
+class Draft:
+    """A `Message` under construction: the same layout in memory, but open to assignment.
+
+    A frozen dataclass sets each field through object.__setattr__, which made loading a branch a third slower; this sets
+    them plainly, and `done` then turns the object into a `Message`.
+    """
 
     __slots__ = ("content", "created_at", "extra", "id", "item", "parent_id", "record_id", "role", "run_id")
 
     def __init__(
         self,
         id: str,
-        record_id: str,
-        parent_id: str | None,
         role: str,
         content: Json,
         item: Json | Absent,
@@ -74,31 +77,89 @@ class _Loose:
         extra: Object,
     ) -> None:
         self.id = id
-        self.record_id = record_id
-        self.parent_id = parent_id
         self.role = role
         self.content = content
         self.item = item
         self.created_at = created_at
         self.run_id = run_id
         self.extra = extra
-        # A frozen dataclass sets each field through object.__setattr__, which made loading a branch a third slower.
-        self.__class__ = Message  # type: ignore[assignment]
+        self.record_id = ""
+        self.parent_id: str | None = None
+
+    def done(self) -> Message:
+        """Turn the draft into the message it is; it answers to its record's id where it has no other."""
+        if not self.id:
+            self.id = self.record_id
+        self.__class__ = Message  # type: ignore[assignment]  # the same slots in the same order
+        return self  # type: ignore[return-value]
+
+    def body(self, **first: Json) -> bytes:
+        """Encode all but the record's id and parent, keys of `first` before the others.
+
+        Raises:
+            ValueError: A value that the store cannot keep exactly.
+        """
+        record: Object = {}
+        if self.id:
+            record["given_id"] = self.id
+        if first:
+            record.update(first)
+        record["role"] = self.role
+        record["content"] = self.content
+        if type(self.content) is not str:
+            codec.check_json(self.content, "content")
+        if self.item is not ABSENT:
+            codec.check_json(self.item, "item")
+            record["item"] = self.item
+        record["created_at"] = self.created_at
+        if self.run_id is not None:
+            record["run_id"] = self.run_id
+        if self.extra:
+            record.update(_hide_own_keys(self.extra))
+        return codec.encode_line(record)
 
 
-def new_message(
-    id: str,
-    record_id: str,
-    parent_id: str | None,
+def new_draft(
     role: str,
     content: Json,
-    item: Json | Absent,
-    created_at: int,
-    run_id: str | None,
-    extra: Object,
-) -> Message:
-    """Make a message of its fields."""
-    return _Loose(id, record_id, parent_id, role, content, item, created_at, run_id, extra)  # type: ignore[return-value]
+    item: Json | Absent = ABSENT,
+    given_id: str | None = None,
+    created_at: int | None = None,
+    run_id: str | None = None,
+    extra: Mapping[str, Json] | None = None,
+) -> Draft:
+    """Begin a message of what a caller gave.
+
+    Raises:
+        ValueError: A value of the wrong type, or a key in `extra` that is an argument of its own.
+    """
+    if not isinstance(role, str):
+        raise ValueError(f"role must be a string, not {type(role).__name__}")
+    if given_id is not None and not (isinstance(given_id, str) and given_id):
+        raise ValueError(f"given_id must be a string of at least one character, not {given_id!r}")
+    if run_id is not None and not isinstance(run_id, str):
+        raise ValueError(f"run_id must be a string, not {type(run_id).__name__}")
+    if created_at is None:
+        created_at = clock.now()
+    elif not isinstance(created_at, int) or isinstance(created_at, bool):
+        raise ValueError(f"created_at must be whole Unix seconds, not {created_at!r}")
+    clash = FIELD_KEYS.intersection(extra) if extra else ()
+    if clash:
+        raise ValueError(f"extra holds {', '.join(sorted(clash))}: give it as an argument of that name")
+    return Draft(given_id or "", str(role), content, item, int(created_at), run_id, dict(extra) if extra else {})
+
+
+def draft_of(fields: Mapping[str, Json]) -> Draft:
+    """Begin a message of a mapping; keys that are no argument of `new_draft` are kept as they are.
+
+    Raises:
+        ValueError: It has no role or no content, or as `new_draft`.
+    """
+    missing = [name for name in ("role", "content") if name not in fields]
+    if missing:
+        raise ValueError(f"a message needs {' and '.join(missing)}: {str(fields)[:80]}")
+    named = {name: fields[name] for name in (*FIELD_KEYS, "given_id") if name in fields}
+    return new_draft(**named, extra={name: value for name, value in fields.items() if name not in named})
 
 
 def make_message(record: Object, parent_id: str | None) -> Message:
@@ -108,14 +169,25 @@ def make_message(record: Object, parent_id: str | None) -> Message:
     given = take("given_id", None)
     take("parent_id", None)
     take("replaces", None)
-    role, content = take("role"), take("content")
-    item, created_at, run_id = take("item", ABSENT), take("created_at", None), take("run_id", None)
+    created_at = take("created_at", None)
     if type(created_at) is not int:
         created_at = clock.seconds_of(record_id)
+    draft = Draft(
+        given or record_id, take("role"), take("content"), take("item", ABSENT), created_at, take("run_id", None), record
+    )
+    draft.record_id = record_id
+    draft.parent_id = parent_id
     if record and "extra" in record:
         hidden = take("extra")
-        record = {**record, **hidden} if isinstance(hidden, dict) else {**record, "extra": hidden}
-    return new_message(given or record_id, record_id, parent_id, role, content, item, created_at, run_id, record)
+        draft.extra = {**record, **hidden} if isinstance(hidden, dict) else {**record, "extra": hidden}
+    return draft.done()
+
+
+def _hide_own_keys(extra: Object) -> Object:
+    codec.check_json(extra, "extra")
+    hidden = {name: value for name, value in extra.items() if name in OWN_KEYS}
+    keys = {name: value for name, value in extra.items() if name not in OWN_KEYS}
+    return {**keys, "extra": hidden} if hidden else keys
 
 
 def text_of(content: Json) -> str:

@@ -1,4 +1,4 @@
-"""Where each message of a log stands, and its tree: built by one pass over the file, kept in step by reading only what is new."""
+"""Where each message of a log stands, and their tree: built by one pass over the file, then by what is new in it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _DECODE = -2
 _ROOT_ROLE = b'","parent_id":null,"role":"'
 
 
-class Unsorted(Exception):
+class Unsorted(Exception):  # noqa: N818  # a turn of the reading, not an error
     """The records do not ascend by id: a merge left them so."""
 
 
-class Provisional(Exception):
+class Provisional(Exception):  # noqa: N818  # a turn of the reading, not an error
     """A line that was taken for a message by its first keys is none: build the index by decoding every line."""
 
 
@@ -193,7 +193,7 @@ class Index:
             for named in record.get("leaf_ids") or ():
                 self.tree.clear(self.find_record(fd, str(named)))
         elif isinstance(kind, str) and kind.startswith("!"):
-            raise FormatError(self.path, f"a record of type {kind!r} must be understood, and is not: use a newer fsstore")
+            raise FormatError(self.path, not_understood(kind))
         else:
             self.plain = False
             self.damage.append(Damage(offset, "unknown-type", f"a record of unknown type {str(kind)[:60]!r}"))
@@ -305,6 +305,11 @@ class Index:
             found += [(piece.record["id"], at + piece.start, piece.end - piece.start) for piece in line.records]
         for _, offset, length in sorted(found):
             self._add_record(fd, offset, length, codec.decode_object(fs.read_range(fd, offset, offset + length)))
+
+
+def not_understood(kind: str) -> str:
+    """Say why a log cannot be read further."""
+    return f"a record of type {kind!r} must be understood, and is not: use a newer fsstore"
 
 
 def _text(id: bytes) -> str:

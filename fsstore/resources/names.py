@@ -11,8 +11,9 @@ from fsstore.errors import FormatError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fsstore.codec import Json, Object
-    from fsstore.disk.log import Made, Writer
+    from fsstore.disk.log import Made
     from fsstore.disk.root import Root
+    from fsstore.disk.writer import Writer
 
 
 class Names:

@@ -316,7 +316,7 @@ class Steps:
             changes["step_details"] = step_details
         self._root.check_writable()
         with self._root.locks[self._lock]:
-            return self._step(self._documents.update(id, lambda old: changes, lambda: RunStepNotFoundError(id)))
+            return self._step(self._documents.update(id, lambda _: changes, lambda: RunStepNotFoundError(id)))
 
     def _step(self, fields: Object) -> StepInfo:
         return StepInfo.from_json({"thread_id": self.thread_id, "run_id": self.run_id, **_known(fields)})

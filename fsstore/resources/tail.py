@@ -18,7 +18,7 @@ _REST = 1 << 22
 _HEAD, _PARENT, _ROLE, _ROOT_ROLE = b'{"id":"', b'","parent_id":"', b'","role":"', b'","parent_id":null,"role":"'
 
 
-class NeedIndex(Exception):
+class NeedIndex(Exception):  # noqa: N818  # a turn of the reading, not an error
     """The end of the log does not tell; the index of the whole log does."""
 
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from fsstore.codec import Json, Object
     from fsstore.disk.lock import Together
-    from fsstore.disk.log import Made, Writer
+    from fsstore.disk.log import Made
     from fsstore.disk.root import Root
+    from fsstore.disk.writer import Writer
     from fsstore.resources.index import Indexes
     from fsstore.resources.names import Names
 

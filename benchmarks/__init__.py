@@ -1,0 +1,1 @@
+"""What fsstore costs, against the floor and against SQLite, measured in the same run: `python -m benchmarks`."""

@@ -1,0 +1,56 @@
+"""The messages that every benchmark writes: lines of 322 bytes in the median, 728 in the mean, one in a hundred of 20 KB."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from functools import cache
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import TypeAlias
+
+    #: A role and a content.
+    Said: TypeAlias = tuple[str, str]
+
+_WORDS = (
+    'the parser reads a token and asks "what next?" before it gives up\n'
+    "    return self.table[key] if key in self.table else None\n"
+    "naïve but correct: every branch ends in a leaf, every leaf has a way back\n"
+    "$ pytest -q tests/unit && git commit -m 'say why' # 42 passed in 0.61s\n"
+)
+_POOL = 1000
+_LARGE = 20_000
+#: What a line holds beside the content: ids, keys, role, time, and the message's number.
+_AROUND = 158
+
+
+@cache
+def _pool() -> list[str]:
+    source = random.Random(20)
+    lengths = [max(8, min(8000, int(source.lognormvariate(5.1, 1.27)))) for _ in range(_POOL)]
+    lengths[50::100] = [_LARGE - _AROUND] * (_POOL // 100)
+    text = _WORDS * (_LARGE // len(_WORDS) + 2)
+    starts = (source.randrange(len(_WORDS)) for _ in lengths)
+    return [text[start : start + length] for start, length in zip(starts, lengths, strict=True)]
+
+
+def messages(start: int, count: int) -> list[Said]:
+    """Give the messages of these numbers; no two have the same content."""
+    pool = _pool()
+    return [("user" if at % 2 == 0 else "assistant", f"{at} {pool[at % _POOL]}") for at in range(start, start + count)]
+
+
+def batches(count: int, size: int = 1000) -> Iterator[list[Said]]:
+    """Give the first messages, so many at a time."""
+    for start in range(0, count, size):
+        yield messages(start, min(size, count - start))
+
+
+def digest(said: Iterable[tuple[object, object]]) -> str:
+    """Give one short text that differs when a message, or their order, does."""
+    summary = hashlib.sha256()
+    for role, content in said:
+        summary.update(f"{role}\0{content}\0".encode())
+    return summary.hexdigest()

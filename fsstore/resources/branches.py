@@ -1,0 +1,312 @@
+"""Reading a thread's message tree: its branches, its leaves, single messages, all of them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from fsstore import tree
+from fsstore.disk import fs
+from fsstore.errors import CorruptError, MessageNotFoundError
+from fsstore.records.messages import Message, make_message
+from fsstore.resources import stamp as stamps
+from fsstore.resources.index import Provisional
+from fsstore.resources.tail import NeedIndex, Tail
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import TypeVar
+
+    from fsstore.codec import Damage, Object
+    from fsstore.disk.root import Root
+    from fsstore.resources.index import Index, Indexes
+
+    T = TypeVar("T")
+
+#: Bytes read at once while bodies are read in order.
+_BLOCK = 1 << 17
+
+
+class TreeReader:
+    """The reading half of `Messages`."""
+
+    __slots__ = ("_indexes", "_name", "_root", "path", "thread_id")
+
+    def __init__(self, root: Root, indexes: Indexes, thread_id: str, name: str, path: str) -> None:
+        self.thread_id = thread_id
+        self.path = path
+        self._root = root
+        self._indexes = indexes
+        self._name = name
+
+    def branch(self, limit: int | None = None, *, leaf: str | None = None) -> list[Message]:
+        """Give the messages from the root to the current leaf.
+
+        Args:
+            limit: Only so many, the nearest to the leaf; None for all.
+            leaf: Another message to end at, instead of the current leaf.
+
+        Raises:
+            ValueError: A negative limit.
+            MessageNotFoundError: The thread has no message `leaf`.
+        """
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit must be 0 or more, or None for all, not {limit}")
+        if limit is not None and leaf is None and self.path not in self._indexes:
+            newest = self._newest(limit)
+            if newest is not None:
+                return newest
+        return self._reading(lambda fd, index: self._branch(fd, index, limit, leaf)) or []
+
+    def leaf(self) -> Message | None:
+        """Give the current leaf, or None."""
+        newest = self.branch(1)
+        return newest[0] if newest else None
+
+    def leaves(self) -> list[Message]:
+        """Give the messages that have none below them, oldest first."""
+        return self._reading(lambda fd, index: self._messages(fd, index, index.tree.leaves())) or []
+
+    def get(self, message_id: str) -> Message | None:
+        """Give a message by its id, or None."""
+
+        def find(fd: int, index: Index) -> Message | None:
+            at = index.find(fd, message_id)
+            return None if at == tree.NONE else self._messages(fd, index, [at])[0]
+
+        return self._reading(find)
+
+    def __getitem__(self, message_id: str) -> Message:
+        message = self.get(message_id)
+        if message is None:
+            raise MessageNotFoundError(message_id)
+        return message
+
+    def __contains__(self, message_id: str) -> bool:
+        return self.get(message_id) is not None
+
+    def __len__(self) -> int:
+        return self._reading(lambda _, index: index.tree.count()) or 0
+
+    def __iter__(self) -> Iterator[Message]:
+        """Give every message in the order of the log, one at a time: memory does not hold their bodies."""
+        last = ""
+        while True:
+            opened = self._open()
+            if opened is None:
+                return
+            fd = opened
+            try:
+                start = self.with_index(fd, partial(_first_above, last))
+                index = self._indexes[self.path]
+                for message in self._stream(fd, index, start):
+                    yield message
+                    last = message.record_id
+                return
+            except Provisional:
+                self._build_exactly(fd)
+            finally:
+                fs.close(fd)
+
+    def children(self) -> dict[str | None, list[str]]:
+        """Give for each message that has any the ids below it, oldest first; under None the roots."""
+
+        def collect(fd: int, index: Index) -> dict[str | None, list[str]]:
+            shown = _Shown(fd, index)
+            return {
+                None if at == tree.NONE else shown[at]: [shown[child] for child in below]
+                for at, below in index.tree.children().items()
+            }
+
+        return self._reading(collect) or {}
+
+    def damage(self) -> list[Damage]:
+        """Decode every line, and give what is no good record: each with its offset, its kind and a reason."""
+        opened = self._open()
+        if opened is None:
+            return []
+        try:
+            return list(self._build_exactly(opened).damage)
+        finally:
+            fs.close(opened)
+
+    def has_bytes(self, needle: bytes) -> bool:
+        """Say whether the log's bytes hold some others: a sieve before an index is built."""
+        opened = self._open()
+        if opened is None:
+            return False
+        try:
+            return fs.contains(opened, needle)
+        finally:
+            fs.close(opened)
+
+    def _newest(self, limit: int) -> list[Message] | None:
+        """Read the newest of the branch from the end of the file; None where only the index can tell."""
+        opened = self._open()
+        if opened is None:
+            return []
+        try:
+            size = fs.fstat(opened).st_size
+            mark = self.stamp(opened, size)
+            if mark is None:
+                return None
+            tail = Tail(opened, size, mark, limit + 1)  # one more, for what the first one's parent shows
+        except NeedIndex:
+            return None
+        finally:
+            fs.close(opened)
+        found, shown, messages = tail.found[::-1], None, []
+        for record in found:
+            given = record.get("given_id") or record["id"]
+            messages.append(make_message(record, shown))
+            shown = given
+        return messages[len(messages) - min(limit, len(messages)) :]
+
+    def _branch(self, fd: int, index: Index, limit: int | None, leaf: str | None) -> list[Message]:
+        at = index.tree.current() if leaf is None else self._at(fd, index, leaf)
+        path = index.tree.branch(at, limit)
+        parent = index.tree.parent(path[0]) if path else tree.NONE
+        shown = None if parent == tree.NONE else _Shown(fd, index)[parent]
+        messages = []
+        for raw in _bodies(fd, index, path):
+            message = make_message(index.checked(raw), shown)
+            messages.append(message)
+            shown = message.id
+        return messages
+
+    def _messages(self, fd: int, index: Index, places: list[int]) -> list[Message]:
+        shown = _Shown(fd, index)
+        return [
+            make_message(index.checked(raw), shown.parent(at))
+            for at, raw in zip(places, _bodies(fd, index, places), strict=True)
+        ]
+
+    def _stream(self, fd: int, index: Index, start: int) -> Iterator[Message]:
+        shown = _Shown(fd, index)
+        places = (at for at in range(start, len(index)) if not index.tree.gone[at])
+        for at, raw in _bodies_at(fd, index, places):
+            record = index.checked(raw)
+            shown.keep(at, record)
+            yield make_message(record, shown.parent(at))
+
+    # The file and its index
+
+    def _open(self) -> int | None:
+        try:
+            return fs.open_read(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _reading(self, call: Callable[[int, Index], T]) -> T | None:
+        opened = self._open()
+        if opened is None:
+            return None
+        try:
+            return self.with_index(opened, call)
+        finally:
+            fs.close(opened)
+
+    def _warm(self) -> None:
+        """Read the log before the lock is taken, so that little is left to read under it."""
+        self._reading(lambda _fd, _index: None)
+
+    def with_index(self, fd: int, call: Callable[[int, Index], T]) -> T:
+        """Call with the index of the log open as `fd`, in step with it; again, and exactly, where a line deceived it."""
+        index = self._indexes[self.path]
+        with index.mutex:
+            index.refresh(fd, fs.fstat(fd))
+            for _ in range(3):
+                try:
+                    return call(fd, index)
+                except Provisional:
+                    index.build(fd, fs.fstat(fd), exact=True)
+            raise CorruptError(self.path, "it is being changed in place by another program")
+
+    def _build_exactly(self, fd: int) -> Index:
+        index = self._indexes[self.path]
+        with index.mutex:
+            index.build(fd, fs.fstat(fd), exact=True)
+        return index
+
+    def stamp(self, fd: int, size: int) -> stamps.Stamp | None:
+        """Give the log's stamp, where it is worth one and has one that fits."""
+        return stamps.read(self._root, self._name, fd, size) if size >= stamps.SMALLEST else None
+
+    def keep_stamp(self, mark: stamps.Stamp) -> None:
+        """Keep the log's stamp."""
+        stamps.write(self._root, self._name, mark)
+
+    # What writers ask
+
+    def _ids(self, fd: int, index: Index, message_id: str) -> tuple[str, str]:
+        record = index.record_at(fd, self._at(fd, index, message_id))
+        return record["id"], record.get("given_id") or record["id"]
+
+    def _record_id(self, fd: int, index: Index, message_id: str) -> str | None:
+        at = index.find(fd, message_id)
+        return None if at == tree.NONE else index.record_at(fd, at)["id"]
+
+    def _around(self, fd: int, index: Index, message_id: str) -> tuple[str, str | None, str | None]:
+        at = self._at(fd, index, message_id)
+        parent = index.tree.parent(at)
+        above = {} if parent == tree.NONE else index.record_at(fd, parent)
+        return index.record_at(fd, at)["id"], above.get("id"), above.get("given_id") or above.get("id")
+
+    def _at(self, fd: int, index: Index, message_id: str) -> int:
+        at = index.find(fd, message_id)
+        if at == tree.NONE:
+            raise MessageNotFoundError(message_id)
+        return at
+
+
+def _first_above(id: str, fd: int, index: Index) -> int:
+    return index.first_above(fd, id.encode())
+
+
+class _Shown:
+    """What messages answer to, by position, remembering the last ones asked for."""
+
+    def __init__(self, fd: int, index: Index) -> None:
+        self._fd = fd
+        self._index = index
+        self._known: dict[int, str] = {}
+
+    def __getitem__(self, at: int) -> str:
+        known = self._known.get(at)
+        if known is not None:
+            return known
+        if self._index.given:
+            return self.keep(at, self._index.record_at(self._fd, at))
+        return self._index.id_at(self._fd, at).decode()
+
+    def keep(self, at: int, record: Object) -> str:
+        """Remember a record that was decoded anyway."""
+        if len(self._known) > 4096:
+            self._known.clear()
+        shown: str = record.get("given_id") or record["id"]
+        self._known[at] = shown
+        return shown
+
+    def parent(self, at: int) -> str | None:
+        """Give what the parent of a message answers to."""
+        parent = self._index.tree.parent(at)
+        return None if parent == tree.NONE else self[parent]
+
+
+def _bodies(fd: int, index: Index, places: Iterable[int]) -> Iterator[bytes]:
+    return (raw for _, raw in _bodies_at(fd, index, places))
+
+
+def _bodies_at(fd: int, index: Index, places: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    """Give the bytes of each position; in one read where they stand close together."""
+    offsets, lengths = index.offsets, index.lengths
+    data, begin = b"", 0
+    for at in places:
+        start = offsets[at] - begin
+        end = start + lengths[at]
+        if start < 0 or end > len(data):
+            block = _BLOCK if 0 <= start <= len(data) + _BLOCK else 0
+            begin = offsets[at]
+            data = fs.read_range(fd, begin, begin + max(lengths[at], block))
+            start, end = 0, lengths[at]
+        yield at, data[start:end]

@@ -1,0 +1,93 @@
+"""What a writer knows of a thread's log without its index: the current leaf."""
+
+from __future__ import annotations
+
+from fsstore import tree
+from fsstore.disk.writer import Fold
+from fsstore.errors import FormatError
+from fsstore.resources import stamp
+from fsstore.resources.index import not_understood
+from fsstore.resources.tail import NeedIndex, Tail
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+
+    from fsstore.codec import Object
+    from fsstore.resources.branches import TreeReader
+    from fsstore.resources.index import Index
+
+
+class Tip(Fold):
+    """What a writer must know of a thread's log: its current leaf.
+
+    Attributes:
+        leaf: The record id of the current leaf, None where there is none.
+        shown: What the leaf answers to.
+        known: Whether the two are known; if not, the index tells.
+        plain: See `Index.plain`.
+    """
+
+    def __init__(self, reader: TreeReader) -> None:
+        super().__init__()
+        self.leaf: str | None = None
+        self.shown: str | None = None
+        self.known = True
+        self.plain = True
+        self._reader = reader
+        self._stamped = 0
+
+    def start(self, fd: int, status: os.stat_result) -> int:
+        """Learn the log from its end where a stamp allows it, else from its index."""
+        mark = self._reader.stamp(fd, status.st_size)
+        if mark is not None:
+            try:
+                found = Tail(fd, mark.length, mark, 1).found
+            except NeedIndex:
+                self.known = False
+            else:
+                leaf = found[0] if found else {}
+                self.moved(leaf.get("id"), leaf.get("given_id"))
+            self.know(mark.greatest)
+            self.plain, self._stamped = mark.plain, mark.length
+            return mark.length
+        return self._reader.with_index(fd, self.learn)
+
+    def learn(self, fd: int, index: Index) -> int:
+        """Learn the log from its index; give how far that was read."""
+        at = index.tree.current()
+        record = {} if at == tree.NONE else index.record_at(fd, at)
+        self.moved(record.get("id"), record.get("given_id"))
+        if index.greatest:
+            self.know(index.greatest)
+        self.ascending, self.plain = index.sorted, index.plain
+        return index.follower.end
+
+    def moved(self, leaf: str | None, given_id: str | None = None, *, plain: bool = True) -> None:
+        """Take a message as the current leaf; not `plain` where the same record made another one go."""
+        self.leaf, self.shown, self.known = leaf, given_id or leaf, True
+        self.plain &= plain
+
+    def removed(self, record_id: str) -> None:
+        """Note that a message is gone; where it was the leaf, the index tells which one is now."""
+        self.known &= self.leaf != record_id
+        self.plain = False
+
+    def add(self, record: Object) -> None:
+        """Learn one record that another writer appended."""
+        super().add(record)
+        kind = record.get("type")
+        if kind is None:
+            if isinstance(record.get("role"), str) and "content" in record:
+                self.moved(record["id"], record.get("given_id"))
+            self.plain &= "replaces" not in record
+        elif isinstance(kind, str) and kind.startswith("!"):
+            raise FormatError(self._reader.path, not_understood(kind))
+        else:
+            self.known = False
+            self.plain &= kind == "leaf"
+
+    def let_go(self, end: int, tail: bytes) -> None:
+        """Keep a stamp, where the log is long enough to deserve one."""
+        if end >= stamp.SMALLEST and end != self._stamped:
+            self._reader.keep_stamp(stamp.Stamp(end, self.greatest, self.plain, tail))

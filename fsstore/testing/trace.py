@@ -1,0 +1,254 @@
+"""Recording the changing system calls of an operation, for `fsstore.testing.crash_states`.
+
+    with Recorder(base) as recorder:
+        store.thread("t").messages.append("user", "hello")
+    recorder.calls
+
+It replaces attributes of `fsstore.disk.fs`, through which every system call of the store is made.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from fsstore.disk import fs
+from fsstore.testing.image import Image, inode_of, is_lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any, Self, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """A file came to be, empty (open(2) with O_CREAT)."""
+
+    path: str
+    directory: int
+    name: str
+    file: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mkdir:
+    """A directory came to be."""
+
+    path: str
+    directory: int
+    name: str
+    child: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Bytes were written to a file, up to `grown` where that is a new end."""
+
+    path: str
+    file: int
+    offset: int
+    data: bytes
+    grown: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """A file was given another size."""
+
+    path: str
+    file: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """A file or a directory was given another name."""
+
+    path: str
+    node: int
+    source: tuple[int, str]
+    target: tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Unlink:
+    """A name of a file went."""
+
+    path: str
+    directory: int
+    name: str
+    node: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """A file's bytes and size were synced."""
+
+    path: str
+    file: int
+
+
+@dataclass(frozen=True, slots=True)
+class SyncDirectory:
+    """A directory's entries were synced."""
+
+    path: str
+    directory: int
+
+
+if TYPE_CHECKING:
+    #: One system call that changes the disk, or what it will still hold after a power cut.
+    Call: TypeAlias = Create | Mkdir | Write | Truncate | Rename | Unlink | Sync | SyncDirectory
+
+
+class Killed(BaseException):
+    """The process died here; see `Recorder`. No `except Exception` and no cleanup gets in its way."""
+
+
+def _nothing(call: Sync | SyncDirectory) -> bool:
+    return False
+
+
+class Recorder:
+    """A context manager: while it is entered, every changing call of this process below a directory is recorded.
+
+    For one thread; the calls of others would come into an order that they did not have.
+
+    Args:
+        base: The directory, as a rule the one that the store's root lies in.
+        leave_out: Which syncs are neither made nor recorded: what would be lost without them?
+        dies_at: The number of the first changing call that is not made any more: it and all that follow raise `Killed`,
+            so that what was done before is what a killed process leaves.
+
+    Attributes:
+        before: What the directory held when the recording began.
+        calls: What was recorded, oldest first.
+    """
+
+    _NAMES = ("open_fd", "write", "truncate", "rename", "unlink", "mkdir", "sync", "sync_directory")
+
+    def __init__(
+        self,
+        base: str | os.PathLike[str],
+        *,
+        leave_out: Callable[[Sync | SyncDirectory], bool] = _nothing,
+        dies_at: int | None = None,
+    ) -> None:
+        self._base = os.fspath(base)
+        self._leave_out = leave_out
+        self._real: dict[str, Callable[..., Any]] = {}
+        self.dies_at = dies_at
+        self.calls: list[Call] = []
+        self.before, self._nodes = Image.read(self._base)
+        self._now = self.before.copy()  # of use for numbering new nodes only
+
+    def __enter__(self) -> Self:
+        for name in self._NAMES:
+            self._real[name] = getattr(fs, name)
+            setattr(fs, name, getattr(self, f"_{name}"))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for name, real in self._real.items():
+            setattr(fs, name, real)
+
+    def _open_fd(self, path: str, flags: int, mode: int = 0o777) -> int:
+        real = self._real["open_fd"]
+        directory = self._directory_of(path)
+        if directory is None or not flags & (os.O_CREAT | os.O_TRUNC):
+            return int(real(path, flags, mode))
+        is_new = not fs.exists(path, 0)
+        if is_new or flags & os.O_TRUNC:
+            self._live()
+        fd: int = real(path, flags, mode)
+        inode = inode_of(fs.fstat(fd))
+        if is_lock(path):
+            self._nodes.pop(inode, None)  # its number may have been another file's before
+        elif is_new:
+            self._nodes[inode] = file = self._now.add_file()
+            self.calls.append(Create(self._below(path), directory, os.path.basename(path), file))
+        elif flags & os.O_TRUNC:
+            self.calls.append(Truncate(self._below(path), self._nodes[inode], 0))
+        return fd
+
+    def _mkdir(self, path: str, mode: int = 0o777) -> None:
+        directory = self._directory_of(path)
+        if directory is None or fs.exists(path, 0):
+            self._real["mkdir"](path, mode)
+            return
+        self._live()
+        self._real["mkdir"](path, mode)
+        self._nodes[inode_of(fs.stat(path))] = child = self._now.add_directory()
+        self.calls.append(Mkdir(self._below(path), directory, os.path.basename(path), child))
+
+    def _write(self, fd: int, data: bytes) -> int:
+        file = self._nodes.get(inode_of(fs.fstat(fd)))
+        if file is None:
+            return int(self._real["write"](fd, data))
+        self._live()
+        size = fs.fstat(fd).st_size
+        written: int = self._real["write"](fd, data)
+        offset = fs.seek(fd, 0, os.SEEK_CUR) - written
+        end = offset + written
+        self.calls.append(Write(f"node {file}", file, offset, bytes(data[:written]), end if end > size else None))
+        return written
+
+    def _truncate(self, fd: int, size: int) -> None:
+        file = self._nodes.get(inode_of(fs.fstat(fd)))
+        if file is not None:
+            self._live()
+        self._real["truncate"](fd, size)
+        if file is not None:
+            self.calls.append(Truncate(f"node {file}", file, size))
+
+    def _rename(self, source: str, target: str) -> None:
+        old, new = self._directory_of(source), self._directory_of(target)
+        if old is None or new is None:
+            raise ValueError(f"cannot record a rename out of or into {self._base}: {source} to {target}")
+        self._live()
+        node = self._nodes[inode_of(fs.stat(source))]
+        self._real["rename"](source, target)
+        names = (old, os.path.basename(source)), (new, os.path.basename(target))
+        self.calls.append(Rename(f"{self._below(source)} -> {self._below(target)}", node, *names))
+
+    def _unlink(self, path: str) -> None:
+        directory = self._directory_of(path)
+        if directory is None:
+            self._real["unlink"](path)
+            return
+        self._live()
+        node = self._nodes[inode_of(fs.stat(path))] if fs.exists(path, 0) else -1
+        self._real["unlink"](path)
+        self.calls.append(Unlink(self._below(path), directory, os.path.basename(path), node))
+
+    def _sync(self, fd: int) -> None:
+        file = self._nodes.get(inode_of(fs.fstat(fd)))
+        self._sync_unless_left_out("sync", fd, None if file is None else Sync(f"node {file}", file))
+
+    def _sync_directory(self, path: str) -> None:
+        directory = self._nodes.get(inode_of(fs.stat(path)))
+        call = None if directory is None else SyncDirectory(self._below(path), directory)
+        self._sync_unless_left_out("sync_directory", path, call)
+
+    def _sync_unless_left_out(self, name: str, what: int | str, call: Sync | SyncDirectory | None) -> None:
+        if call is None:
+            self._real[name](what)
+        elif not self._leave_out(call):
+            self._live()
+            self._real[name](what)
+            self.calls.append(call)
+
+    def _live(self) -> None:
+        if self.dies_at is not None and len(self.calls) >= self.dies_at:
+            raise Killed
+
+    def _directory_of(self, path: str) -> int | None:
+        try:
+            return self._nodes.get(inode_of(fs.stat(os.path.dirname(path))))
+        except FileNotFoundError:
+            return None
+
+    def _below(self, path: str) -> str:
+        return os.path.relpath(path, self._base)
