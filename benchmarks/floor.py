@@ -20,6 +20,11 @@ def record_of(said: Said) -> dict[str, object]:
     return {"id": _ID, "parent_id": _ID, "role": role, "content": content, "created_at": 1_700_000_000}
 
 
+def line_of(said: Said) -> bytes:
+    """Give the line that fsstore would write of a message."""
+    return orjson.dumps(record_of(said), option=orjson.OPT_APPEND_NEWLINE)
+
+
 class Floor:
     """A bare log."""
 
@@ -28,7 +33,7 @@ class Floor:
         self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         self._lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT)
 
-    def append(self, records: list[dict[str, object]]) -> None:
+    def append_each(self, records: list[dict[str, object]]) -> None:
         """Append records one by one."""
         fd, lock, write, dumps, newline = self._fd, self._lock, os.write, orjson.dumps, orjson.OPT_APPEND_NEWLINE
         for record in records:
@@ -37,8 +42,8 @@ class Floor:
             write(fd, dumps(record, option=newline))
             unlock_descriptor(lock)
 
-    def append_synced(self, lines: list[bytes]) -> None:
-        """Append lines one by one, each synced."""
+    def append_each_synced(self, lines: list[bytes]) -> None:
+        """Append ready lines one by one, each synced, without a lock."""
         fd, write, sync = self._fd, os.write, os.fdatasync
         for line in lines:
             write(fd, line)
@@ -50,5 +55,6 @@ class Floor:
             return [(record["role"], record["content"]) for record in map(orjson.loads, file)]
 
     def close(self) -> None:
+        """Close the descriptors."""
         os.close(self._fd)
         os.close(self._lock)

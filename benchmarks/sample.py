@@ -36,16 +36,20 @@ def _pool() -> list[str]:
     return [text[start : start + length] for start, length in zip(starts, lengths, strict=True)]
 
 
+def message(number: int) -> Said:
+    """Give the message of a number; no two have the same content."""
+    return ("assistant" if number % 2 else "user"), f"{number} {_pool()[number % _POOL]}"
+
+
 def messages(start: int, count: int) -> list[Said]:
-    """Give the messages of these numbers; no two have the same content."""
-    pool = _pool()
-    return [("user" if at % 2 == 0 else "assistant", f"{at} {pool[at % _POOL]}") for at in range(start, start + count)]
+    """Give the messages of these numbers."""
+    return [message(number) for number in range(start, start + count)]
 
 
-def batches(count: int, size: int = 1000) -> Iterator[list[Said]]:
-    """Give the first messages, so many at a time."""
-    for start in range(0, count, size):
-        yield messages(start, min(size, count - start))
+def batches(start: int, end: int, size: int = 1000) -> Iterator[list[Said]]:
+    """Give the messages of a range, so many at a time."""
+    for first in range(start, end, size):
+        yield messages(first, min(size, end - first))
 
 
 def digest(said: Iterable[tuple[object, object]]) -> str:

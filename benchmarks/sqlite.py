@@ -8,6 +8,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
     from benchmarks.sample import Said
 
@@ -64,6 +65,11 @@ class Sqlite:
         """Append one message below the current leaf and make it the leaf, in a transaction of its own."""
         self.extend((said,))
 
+    @staticmethod
+    def prepare(said: list[Said]) -> list[Said]:
+        """Give messages as `extend` takes them."""
+        return said
+
     def extend(self, said: Iterable[Said]) -> None:
         """Append messages in one transaction."""
         execute, thread = self._connection.execute, self._thread
@@ -74,13 +80,19 @@ class Sqlite:
         execute(_MOVE, (leaf, thread))
         execute("COMMIT")
 
-    def branch(self, limit: int = -1) -> list[tuple[object, ...]]:
+    def branch(self, limit: int = -1) -> list[tuple[Any, ...]]:
         """Give the rows of the branch, root to leaf: the newest so many, or all."""
         return self._connection.execute(_BRANCH, (self._thread, limit)).fetchall()
 
     def said(self) -> list[Said]:
         """Read the whole branch back."""
-        return [(row[2], row[3]) for row in self.branch()]  # type: ignore[misc]  # the columns are text
+        return said_of(self.branch())
 
     def close(self) -> None:
+        """Close the connection, which writes the WAL back."""
         self._connection.close()
+
+
+def said_of(rows: Iterable[tuple[Any, ...]]) -> list[Said]:
+    """Give what rows of a branch say."""
+    return [(row[2], row[3]) for row in rows]

@@ -14,6 +14,7 @@ from enum import Enum
 import orjson
 
 from fsstore import clock
+from fsstore.errors import FormatError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ SEAL = b"~\n"
 
 _decoder = json.JSONDecoder()
 _CANDIDATE = re.compile(r'\{\s*"id"\s*:')
+_BLANKS = re.compile(r"[ \t\r\0]*")
+_OPEN_OR_END = re.compile(r"[ \t\r\0]*(?:\{|\Z)")
+_QUOTED_ID = b'"id"'
 _CONFLICT = re.compile(rb"(<{7}|={7}|>{7}|\|{7})( |$)")
 
 
@@ -64,6 +68,25 @@ class Damage:
     offset: int
     kind: str
     reason: str
+
+
+def check_type(record: Object) -> None:
+    """Refuse a record that must be understood, and is not.
+
+    Raises:
+        FormatError: Its `type` begins with `!`, and this version knows none that does.
+    """
+    kind = record.get("type")
+    if isinstance(kind, str) and kind.startswith("!"):
+        raise FormatError(f"record {record['id']}", f"its type {kind!r} must be understood, and is not: use a newer fsstore")
+
+
+def may_be_glued(raw: bytes) -> bool:
+    """Say whether a line that begins with a record may hold a second one.
+
+    A quote inside a JSON string is escaped, so that a key of this name behind the first one shows itself.
+    """
+    return raw.find(_QUOTED_ID, 5) >= 0
 
 
 def check_json(value: Json, what: str) -> None:
@@ -152,7 +175,10 @@ def _maybe_rounded(value: Json) -> bool:
 
 
 def _exact(data: bytes) -> Object:
-    value: Object = json.loads(data)
+    try:
+        value: Object = json.loads(data)
+    except RecursionError:
+        raise ValueError("nested too deep to be read exactly") from None
     return value
 
 
@@ -167,17 +193,25 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one line of a log holds: as a rule one record, in damaged ones none or several."""
+    """What one line of a log holds: as a rule one record, in damaged ones none or several.
+
+    Attributes:
+        records: The good records.
+        damage: (kind, reason) of what was passed over.
+        end: Up to where nothing but whole records and blanks stands in the line.
+    """
 
     records: list[Piece]
-    damage: list[tuple[str, str]]  # (kind, reason)
+    damage: list[tuple[str, str]]
+    end: int
 
 
 def read_line(raw: bytes) -> Line:
     """Read one line of a log, whatever is in it.
 
     Args:
-        raw: The line's bytes, with or without its newline.
+        raw: The line's bytes. Without its newline it is taken for one that is still being written: then only whole
+            records from its beginning on count, and the rest is a fragment.
 
     Returns:
         Its good records, each with a valid id, and what was passed over. A blank line is neither.
@@ -187,59 +221,76 @@ def read_line(raw: bytes) -> Line:
     except ValueError as error:
         return _salvage(raw, str(error))
     if not clock.is_id(record.get("id")):
-        return Line([], [("bad-id", f"no valid id: {str(record.get('id'))[:60]!r}")])
-    return Line([Piece(record, 0, len(raw.rstrip(b"\r\n")))], [])
+        return Line([], [("bad-id", f"no valid id: {str(record.get('id'))[:60]!r}")], len(raw))
+    return Line([Piece(record, 0, len(raw.rstrip(b"\r\n")))], [], len(raw))
 
 
 def _salvage(raw: bytes, reason: str) -> Line:
-    body = raw.rstrip(b"\r\n")
-    if not body.strip():
-        return Line([], [])
-    bare = body.strip(b"\0")
-    if bare != body:
-        skipped = body.index(bare) if bare else 0
-        inner = read_line(bare) if bare else Line([], [])
-        moved = [Piece(p.record, p.start + skipped, p.end + skipped) for p in inner.records]
-        return Line(moved, [("nul", f"{len(body) - len(bare)} NUL bytes"), *inner.damage])
-    if _CONFLICT.match(body):
-        return Line([], [("conflict-marker", "a merge left its marker")])
-    records = list(_pieces(body))
-    return Line(records, [_name_damage(body, records, reason)])
-
-
-def _pieces(body: bytes) -> Iterator[Piece]:
+    body = raw.rstrip(b"\n")
     # latin-1 keeps byte and character positions equal; each piece is then decoded from its own bytes.
     text = body.decode("latin-1")
+    records, end = _whole_pieces(body, text)
+    if end < len(body) and raw.endswith(b"\n"):
+        records += _pieces_behind(body, text, end)
+    damage = _name_damage(body, records, end, reason)
+    return Line(records, [damage] if damage else [], len(raw) if end == len(body) else end)
+
+
+def _whole_pieces(body: bytes, text: str) -> tuple[list[Piece], int]:
+    """Give the records from the beginning on, as far as nothing but whole ones and blanks stands there."""
+    records: list[Piece] = []
     at = 0
+    while True:
+        at += len(_BLANKS.match(text, at)[0])  # type: ignore[index]  # it matches nothing as well
+        piece = _piece(body, text, at) if text[at : at + 1] == "{" else None
+        if piece is None:
+            return records, at
+        records.append(piece)
+        at = piece.end
+
+
+def _pieces_behind(body: bytes, text: str, at: int) -> list[Piece]:
+    """Give the records behind a fragment.
+
+    A nested object of the torn record is no record; a glued one reaches the end of the line, or the next object. The mark
+    of a sealed fragment is neither.
+    """
+    records = []
     while found := _CANDIDATE.search(text, at):
-        start = found.start()
-        at = start + 1
-        try:
-            _, end = _decoder.raw_decode(text, start)
-            record = decode_object(body[start:end])
-        except (ValueError, RecursionError):
-            continue
-        # A nested object of a torn record is no record: a glued one reaches the end of the line or the next one.
-        if clock.is_id(record.get("id")) and (end == len(body) or body[end : end + 1] == b"{"):
-            yield Piece(record, start, end)
-            at = end
+        at = found.start() + 1
+        piece = _piece(body, text, found.start())
+        if piece and _OPEN_OR_END.match(text, piece.end):
+            records.append(piece)
+            at = piece.end
+    return records
 
 
-def _name_damage(body: bytes, records: list[Piece], reason: str) -> tuple[str, str]:
-    if records:
+def _piece(body: bytes, text: str, start: int) -> Piece | None:
+    try:
+        _, end = _decoder.raw_decode(text, start)
+        record = decode_object(body[start:end])
+    except (ValueError, RecursionError):
+        return None
+    return Piece(record, start, end) if clock.is_id(record.get("id")) else None
+
+
+def _name_damage(body: bytes, records: list[Piece], end: int, reason: str) -> tuple[str, str] | None:
+    if not body.strip():
+        return None
+    if len(records) > 1 or (records and end < len(body)):
         return "glued", f"{len(records)} good records and other bytes in one line"
+    if b"\0" in body and (records or not body.strip(b"\0 \t\r")):
+        return "nul", f"{body.count(0)} NUL bytes"
+    if records:
+        return None
+    if _CONFLICT.match(body):
+        return "conflict-marker", "a merge left its marker"
     if body.endswith(b"~"):
         return "torn", "a fragment, sealed by a later writer"
     try:
         body.decode()
     except UnicodeDecodeError:
         return "utf8", "no valid UTF-8"
-    if not body.startswith(b"{"):
+    if not body.lstrip(b"\0").startswith(b"{"):
         return "not-json" if body[:1] not in b'["-0123456789tfn' else "no-object", reason
     return "torn", f"an unfinished record: {reason}"
-
-
-def ends_whole(tail: bytes) -> bool:
-    """Say whether an unterminated last line ends in a whole record, and so is closed by a newline alone."""
-    line = read_line(tail)
-    return bool(line.records) and line.records[-1].end == len(tail)

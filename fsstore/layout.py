@@ -51,7 +51,7 @@ def encode_name(id: str) -> str:
     Raises:
         InvalidNameError: It is empty, longer than 1,000 characters, or no Unicode text.
     """
-    if _PLAIN.fullmatch(id) and len(id) <= NAME_LIMIT and not _RESERVED.match(id):
+    if isinstance(id, str) and _PLAIN.fullmatch(id) and len(id) <= NAME_LIMIT and not _RESERVED.match(id):
         return id
     data = _utf8(id)
     name = _ESCAPE.sub(lambda found: b"%%%02x" % found[0][0], data).decode("ascii")
@@ -127,13 +127,18 @@ def trash_name(name: str, deletion: str) -> str:
 
 def temp_name(file: str, host: str, pid: int, salt: str) -> str:
     """Give a name under `.fsstore/tmp` that no other writer uses, on this machine or another."""
-    return f"{salt}.{pid}.{encode_name(host).replace('.', '%2e')}.{os.path.basename(file)[:NAME_LIMIT]}.tmp"
+    return f"{salt}.{pid}.{temp_host(host)}.{os.path.basename(file)[:NAME_LIMIT]}.tmp"
+
+
+def temp_host(host: str) -> str:
+    """Spell a machine's name within the name of a temporary file."""
+    return encode_name(host).replace(".", "%2e")
 
 
 def parse_temp_name(name: str) -> tuple[str, int] | None:
-    """Give the (host, pid) that made a temporary file, or None where the name is not one of ours."""
+    """Give the host (spelled by `temp_host`) and the process that made a temporary file; None for a name of another make."""
     found = re.fullmatch(r"[0-9a-f]+\.(\d+)\.((?:[a-z0-9_-]|%[0-9a-f]{2})+)\..*\.tmp", name)
-    return (found[2].replace("%2e", "."), int(found[1])) if found else None
+    return (found[2], int(found[1])) if found else None
 
 
 def taint_name(below: str) -> str:

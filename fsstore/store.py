@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from fsstore.upkeep.check import Problem
 
-FORMAT = {"format": "fsstore", "version": 1}
+VERSION = 1
+FORMAT = {"format": "fsstore", "version": VERSION}
 
 
 class Store:
@@ -79,7 +80,7 @@ class Store:
             _create(disk)
         store = cls(disk)
         if not read_only:
-            _make_own_directories(path)
+            disk.make_own_directories()
             _sweep(path)
             store.threads.finish_deletions()
         return store
@@ -131,8 +132,10 @@ def _has_format(path: str) -> bool:
     if fields.get("format") != FORMAT["format"]:
         raise FormatError(file, "not the format file of a store")
     version = fields.get("version")
-    if type(version) is not int or version > FORMAT["version"]:  # type: ignore[operator]  # it is an int
-        raise FormatError(file, f"format version {version} is newer than this fsstore understands ({FORMAT['version']})")
+    if version != VERSION:
+        raise FormatError(
+            file, f"format version {version!r} is none that this fsstore understands ({VERSION}): use a newer one"
+        )
     return True
 
 
@@ -142,12 +145,13 @@ def _create(root: Root) -> None:
     if fs.is_file(path) and not fs.is_directory(path) and not os.path.isdir(path):
         raise FormatError(path, "not a directory")
     strangers = set(fs.names(path)) - {layout.OWN, layout.THREADS, *layout.CARRIER_FILES}
+    if strangers and _has_format(path):
+        return  # another process made it meanwhile
     if strangers:
         shown = ", ".join(sorted(strangers)[:3])
         raise FormatError(path, f"neither empty nor a store (it holds {shown}): name another directory, or a new one")
     fs.make_directories(path)
-    _make_own_directories(path)
-    fs.make_directory(f"{path}/{layout.THREADS}")
+    root.make_own_directories()
     for name, text in layout.CARRIER_FILES.items():
         if not fs.is_file(f"{path}/{name}"):
             root.replace(f"{path}/{name}", text.encode(), sync_directory=False)
@@ -155,14 +159,9 @@ def _create(root: Root) -> None:
     fs.sync_directory(os.path.dirname(path))
 
 
-def _make_own_directories(path: str) -> None:
-    for name in (*layout.OWN_DIRECTORIES, layout.THREADS):
-        fs.make_directory(f"{path}/{name}")
-
-
 def _sweep(path: str) -> None:
     """Delete what dead writers of this machine left in `.fsstore/tmp`."""
-    host = layout.encode_name(fs.host())
+    host = layout.temp_host(fs.host())
     for name in fs.names(f"{path}/{layout.TMP}"):
         made_by = layout.parse_temp_name(name)
         if made_by and made_by[0] == host and not fs.is_running(made_by[1]):

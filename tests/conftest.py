@@ -55,10 +55,10 @@ def store(root: Path) -> Store:
 
 @pytest.fixture(autouse=True)
 def _every_store_is_whole(request: pytest.FixtureRequest):
+    tmp_path = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     yield
-    if "tmp_path" not in request.fixturenames or request.node.get_closest_marker("damaged"):
+    if tmp_path is None or request.node.get_closest_marker("damaged"):
         return
-    tmp_path: Path = request.getfixturevalue("tmp_path")
     for format_file in tmp_path.rglob("fsstore.json"):
         if ".fsstore" not in format_file.parts:
             with Store.open(format_file.parent, read_only=True) as left:

@@ -70,20 +70,32 @@ class Collection:
         return document.write(self._root, self.path(id), {**kept, **change(old), "id": id}, old)
 
     def ids(self) -> Iterator[str]:
-        """Give the id of every document that can be read, in the order of their names."""
+        """Give the id of every document, in the order of their names; one that cannot be read has its id in its name."""
         for path, id in self._entries():
-            if id is not None:
-                if fs.is_file(path):
-                    yield id
-            else:
-                yield from (fields["id"] for fields in _readable(path))
+            if id is None:
+                yield from (fields["id"] for fields in self._readable(path, id))
+            elif fs.is_file(path):
+                yield id
 
     def all(self) -> Iterator[Object]:
         """Give every document that can be read, in the order of their names; `check` reports the others."""
         for path, id in self._entries():
-            for fields in _readable(path):
-                if id is None or fields.get("id") == id:
-                    yield fields
+            yield from self._readable(path, id)
+
+    def _readable(self, path: str, id: str | None) -> Iterator[Object]:
+        try:
+            fields = document.read(path)
+        except CorruptError:
+            return
+        said = fields.get("id") if fields else None
+        if fields and isinstance(said, str) and (said == id if id is not None else self._is_at(path, said)):
+            yield fields
+
+    def _is_at(self, path: str, id: str) -> bool:
+        try:
+            return self.path(id) == path
+        except InvalidNameError:
+            return False
 
     def _entries(self) -> Iterator[tuple[str, str | None]]:
         for name in fs.names(self.directory):
@@ -99,12 +111,3 @@ class Collection:
         if fields.get("id") != id:
             raise CorruptError(path, f"the document says it is {str(fields.get('id'))[:60]!r}, not {id[:60]!r}")
         return fields
-
-
-def _readable(path: str) -> Iterator[Object]:
-    try:
-        fields = document.read(path)
-    except CorruptError:
-        return
-    if fields is not None:
-        yield fields

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from fsstore.disk.root import Root
 
 VERSIONS = "versions"
+#: Keys of a document that are the store's own.
+OWN_KEYS = frozenset((VERSIONS, "deleted"))
+
+
+def content(fields: Object) -> Object:
+    """Give what a document says, without what the store keeps in it for itself."""
+    return {name: value for name, value in fields.items() if name not in OWN_KEYS}
 
 
 def read(path: str) -> Object | None:

@@ -94,13 +94,14 @@ def _split(data: bytes) -> list[bytes]:
 def read_new(fd: int, follower: Follower, size: int) -> Iterator[tuple[int, codec.Line]]:
     """Give what each line after `follower.end` holds, and advance over all that is whole.
 
-    A last line without its newline counts when it is a whole record; a fragment is not read yet.
+    A last line without its newline counts as far as it holds whole records; a fragment is not read yet.
     """
     end = follower.end
     for at, raw in raw_lines(fd, follower.end, size):
         line = codec.read_line(raw)
-        if not raw.endswith(b"\n") and not (line.records and line.records[-1].end == len(raw)):
+        terminated = raw.endswith(b"\n")
+        if not (terminated or line.records):
             break
-        end = at + len(raw)
+        end = at + (len(raw) if terminated else line.end)
         yield at, line
     follower.advance(fd, end)

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import socket
 import stat as _stat
 import sys
@@ -268,7 +269,7 @@ def is_local(path: str) -> bool:
     best, kind = "", ""
     for row in table.splitlines():
         left, _, right = row.partition(" - ")
-        point = left.split()[4].encode().decode("unicode_escape").rstrip("/") + "/"
+        point = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), left.split()[4]).rstrip("/") + "/"
         if real.startswith(point) and len(point) >= len(best):  # a later mount covers an earlier one
             best, kind = point, right.split()[0]
     return kind in LOCAL_FILE_SYSTEMS

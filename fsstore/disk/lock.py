@@ -7,6 +7,7 @@ threads of this process apart before the file keeps the processes apart.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import weakref
@@ -77,8 +78,11 @@ class Lock:
             self.generation = status.st_size
             held.count = among + 1
         except BaseException:
-            self.drop()  # an interrupt may have come after the lock: closing its only descriptor frees it
-            self._mutex.release()
+            held.count = among
+            try:
+                self.drop()  # an interrupt may have come after the lock: closing its only descriptor frees it
+            finally:
+                self._mutex.release()
             raise
 
     def give(self, *_: object) -> None:
@@ -102,7 +106,7 @@ class Lock:
         if _try_lock is None:
             _load()
         if self.fd < 0:
-            self.fd = fs.open_lock(self.path)
+            self.fd = self._locks.restoring(lambda: fs.open_lock(self.path))
             self._locks.opened(self)
         timeout = self._locks.timeout
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -121,9 +125,10 @@ class Lock:
 
     def drop(self) -> None:
         """Close the descriptor; whoever calls this holds the mutex, or is a forked child."""
-        if self.fd >= 0:
-            fs.close(self.fd)
-            self.fd = -1
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            with contextlib.suppress(OSError):  # somebody closed it already (a daemon closes all it inherits)
+                fs.close(fd)
 
     def drop_if_idle(self) -> bool:
         """Close the descriptor unless a thread uses it; say whether it is closed."""
@@ -180,10 +185,18 @@ class Locks:
         At most `limit` lock files are open, as far as other threads do not hold more at the same time.
     """
 
-    def __init__(self, directory: str, timeout: float | None, limit: int) -> None:
+    def __init__(
+        self,
+        directory: str,
+        timeout: float | None,
+        limit: int,
+        restoring: Callable[[Callable[[], int]], int] = lambda call: call(),
+    ) -> None:
         if timeout is not None and timeout < 0:
             raise ValueError(f"lock_timeout must be 0 or more seconds, or None to wait without end, not {timeout}")
         self.timeout = timeout
+        #: Calls what opens a lock file, and makes their directory where it is missing.
+        self.restoring = restoring
         self.held = _Held()
         self._directory = directory
         self._limit = limit

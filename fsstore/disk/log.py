@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat as _stat
 import time
 
 from fsstore import codec, layout
 from fsstore.disk import fs
-from fsstore.disk.follow import TAIL, raw_lines, read_new
+from fsstore.disk.follow import TAIL, Follower, read_new
 from fsstore.disk.writer import Fold, Writer
 from fsstore.errors import SyncFailedError
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     Made: TypeAlias = tuple[bytes, tuple[str, ...]]
 
 
-_TICKS = 50_000_000  # nanoseconds
+_TICK, _LONG_TICK = 50_000_000, 2_100_000_000  # nanoseconds
 
 
 class Log:
@@ -146,7 +147,7 @@ class Log:
             root.let_go(self.path, held)
         if self._is_tainted():
             self._renew(lambda data: data)
-            fs.unlink(self._taint())
+            self._clear_taint()
         writer = self._open_file()
         if not writer.fold.ascending:
             fs.close(writer.fd)
@@ -214,8 +215,10 @@ class Log:
             file = fs.stat(self.path)
         except FileNotFoundError:
             return False
-        # Kernels before 6.13 count this time in ticks of up to 10 ms: two changes in one tick look the same.
-        settled = time.time_ns() - status.st_ctime_ns > _TICKS
+        # Two changes in one tick of this time look the same: up to 10 ms before Linux 6.13, and 1 or 2 s on file systems
+        # that keep whole seconds.
+        tick = _TICK if status.st_ctime_ns % 1_000_000_000 else _LONG_TICK
+        settled = time.time_ns() - status.st_ctime_ns > tick
         writer.directory = (status.st_ino, status.st_ctime_ns) if settled else None
         return file.st_ino == writer.inode and file.st_dev == writer.device
 
@@ -250,27 +253,43 @@ class Log:
         """Make sure that what was synced is the file at the log's path, and one whose syncs can be believed."""
         while self._is_tainted() or not self._is_in_place(writer):
             with writer.lock:
-                writer = self._open()
-                if not self._has_any(writer.fd, ids):
-                    self._put(writer, data)
+                try:
+                    writer = self._open()
+                except SyncFailedError as error:
+                    raise SyncFailedError(error.path, ids, error.cause, error.errno) from error
+                missing = self._lines_missing(writer.fd, data, ids)
+                if missing and not self._put(writer, missing):
+                    continue
+                if missing:
                     writer.lose()  # the ids may stand below newer ones now: the next append sorts the file
                 self._sync(writer, ids)
 
-    def _has_any(self, fd: int, ids: tuple[str, ...]) -> bool:
-        wanted = tuple(b'{"id":"' + id.encode() for id in ids)
-        return any(raw.startswith(wanted) for _, raw in raw_lines(fd, 0, fs.fstat(fd).st_size))
+    def _lines_missing(self, fd: int, data: bytes, ids: tuple[str, ...]) -> bytes:
+        """Give those lines of an append that a log does not hold, neither whole nor as `gone`."""
+        follower = Follower()
+        lines = (line for _, line in read_new(fd, follower, fs.fstat(fd).st_size))
+        held = {piece.record["id"] for line in lines for piece in line.records}
+        own = zip(data.split(b"\n"), ids, strict=False)  # JSON escapes newlines; behind the last one stands nothing
+        return b"".join(line + b"\n" for line, id in own if id not in held)
 
     def _taint(self) -> str:
         below = self.path[len(self.root.path) + 1 :]
         return f"{self.root.path}/{layout.TAINTED}/{layout.taint_name(below)}"
 
     def _is_tainted(self) -> bool:
-        return fs.exists(self._taint(), 0)
+        return self.path in self.root.tainted or fs.exists(self._taint(), 0)
 
     def _set_taint(self, lock: Lock) -> None:
         """Tell every writer that syncs of this file prove nothing any more (fsync(2): an error is reported once)."""
-        fs.close(fs.open_lock(self._taint()))
-        lock.signal()
+        self.root.tainted.add(self.path)
+        with contextlib.suppress(OSError):  # a disk that fails may refuse this too; this process knows all the same
+            self.root.with_own_directories(lambda: fs.close(fs.open_lock(self._taint())))
+            lock.signal()
+
+    def _clear_taint(self) -> None:
+        self.root.tainted.discard(self.path)
+        with contextlib.suppress(FileNotFoundError):
+            fs.unlink(self._taint())
 
     def _renew(self, change: Callable[[bytes], bytes]) -> None:
         """Rewrite the log to a fresh inode, synced at either durability."""
@@ -283,8 +302,9 @@ class Log:
 
 def sort_lines(data: bytes) -> bytes:
     """Give a log's bytes with its records ascending by id; what is no record stays behind the one it stood after."""
-    if not data.endswith(b"\n"):
-        data += b"\n" if codec.ends_whole(data[data.rfind(b"\n") + 1 :]) else codec.SEAL
+    last = data[data.rfind(b"\n") + 1 :]
+    if last:
+        data += b"\n" if codec.read_line(last).end == len(last) else codec.SEAL
     groups: list[tuple[str, bytes]] = [("", b"")]
     for raw in data.split(b"\n"):
         if not raw:

@@ -15,9 +15,11 @@ from fsstore.errors import ReadOnlyError, SyncFailedError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
+    from typing import Protocol, TypeVar
 
     from fsstore.disk.lock import Lock
+
+    T = TypeVar("T")
 
     class Held(Protocol):
         """A log's descriptor as the root sees it."""
@@ -62,7 +64,9 @@ class Root:
         self.path = path
         self.full = durability == "full"
         self.read_only = read_only
-        self.locks = Locks(f"{path}/{layout.LOCKS}", lock_timeout, max_open_files // 4)
+        self.locks = Locks(f"{path}/{layout.LOCKS}", lock_timeout, max_open_files // 4, self.with_own_directories)
+        #: Logs of which a sync failed in this process, in case the mark on disk could not be made.
+        self.tainted: set[str] = set()
         self._log_limit = max_open_files - max_open_files // 4
         self._held: OrderedDict[str, Held] = OrderedDict()
         self._local: bool | None = None
@@ -133,6 +137,21 @@ class Root:
         for forget in self.on_fork:
             forget()
 
+    def make_own_directories(self) -> None:
+        """Make what the store keeps beside the data, where it is missing."""
+        for name in (*layout.OWN_DIRECTORIES, layout.THREADS):
+            fs.make_directory(f"{self.path}/{name}")
+
+    def with_own_directories(self, call: Callable[[], T]) -> T:
+        """Call; where that fails because `git clean -x` took the store's own directories, make them and call again."""
+        try:
+            return call()
+        except FileNotFoundError:
+            if not fs.is_file(f"{self.path}/{layout.FORMAT_FILE}"):
+                raise
+            self.make_own_directories()
+            return call()
+
     def temp(self, path: str) -> str:
         """Give a fresh name for what will replace `path`."""
         return f"{self.path}/{layout.TMP}/{layout.temp_name(path, fs.host(), fs.pid(), fs.salt())}"
@@ -147,7 +166,7 @@ class Root:
             SyncFailedError: The directory could not be synced: the new file is there, but may not survive a power cut.
         """
         temp = self.temp(path)
-        fs.create_temp(temp, data)
+        self.with_own_directories(lambda: fs.create_temp(temp, data))
         try:
             fs.rename(temp, path)
         except BaseException:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Lock, get_ident
 
-from fsstore import clock
+from fsstore import clock, codec
 from fsstore.disk import fs
 from fsstore.disk.follow import Follower
 
@@ -37,7 +37,12 @@ class Fold:
         return 0
 
     def add(self, record: Object) -> None:
-        """Learn one record that another writer appended."""
+        """Learn one record that another writer appended.
+
+        Raises:
+            FormatError: It must be understood, and is not.
+        """
+        codec.check_type(record)
         id = record["id"]
         if id < self.greatest:
             self.ascending = False

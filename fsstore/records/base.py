@@ -33,7 +33,14 @@ class Record:
         return cls(**cls._decoded(known), extra=extra)  # type: ignore[call-arg]  # every record is a dataclass with `extra`
 
     def to_json(self) -> Object:
-        """Give the record as a JSON object; a field that is None by default is left out while it is None."""
+        """Give the record as a JSON object; a field that is None by default is left out while it is None.
+
+        Raises:
+            ValueError: `extra` holds a key that has a meaning of its own.
+        """
+        clash = _RESERVED.union(_names(type(self))).intersection(self.extra)
+        if clash:
+            raise ValueError(f"extra cannot hold {', '.join(sorted(clash))}: the store gives it another meaning")
         fields: Object = dict(self.extra)
         for name, default in _names(type(self)).items():
             value = getattr(self, name)
@@ -47,6 +54,7 @@ class Record:
         return known
 
 
+_RESERVED = frozenset(("versions", "deleted"))
 _cache: dict[type, dict[str, object]] = {}
 
 

@@ -162,19 +162,34 @@ def draft_of(fields: Mapping[str, Json]) -> Draft:
     return new_draft(**named, extra={name: value for name, value in fields.items() if name not in named})
 
 
+def given_id_of(record: Object) -> str | None:
+    """Give the id that a caller or an import brought, where the record has a usable one."""
+    given = record.get("given_id")
+    return given if isinstance(given, str) and given else None
+
+
+def shown_id(record: Object) -> str:
+    """Give the id that the message of a record answers to."""
+    return given_id_of(record) or record["id"]
+
+
+def is_message(record: Object) -> bool:
+    """Say whether a record is a message: no type, a role that is text, and a content."""
+    return record.get("type") is None and isinstance(record.get("role"), str) and "content" in record
+
+
 def make_message(record: Object, parent_id: str | None) -> Message:
     """Make a message of its record, which is used up; `parent_id` is the parent's id as shown."""
     take = record.pop
+    shown = shown_id(record)
     record_id = take("id")
-    given = take("given_id", None)
+    take("given_id", None)
     take("parent_id", None)
     take("replaces", None)
     created_at = take("created_at", None)
     if type(created_at) is not int:
         created_at = clock.seconds_of(record_id)
-    draft = Draft(
-        given or record_id, take("role"), take("content"), take("item", ABSENT), created_at, take("run_id", None), record
-    )
+    draft = Draft(shown, take("role"), take("content"), take("item", ABSENT), created_at, take("run_id", None), record)
     draft.record_id = record_id
     draft.parent_id = parent_id
     if record and "extra" in record:

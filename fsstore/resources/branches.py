@@ -7,7 +7,7 @@ from functools import partial
 from fsstore import tree
 from fsstore.disk import fs
 from fsstore.errors import CorruptError, MessageNotFoundError
-from fsstore.records.messages import Message, make_message
+from fsstore.records.messages import Message, make_message, shown_id
 from fsstore.resources import stamp as stamps
 from fsstore.resources.index import Provisional
 from fsstore.resources.tail import NeedIndex, Tail
@@ -65,7 +65,7 @@ class TreeReader:
 
     def leaves(self) -> list[Message]:
         """Give the messages that have none below them, oldest first."""
-        return self._reading(lambda fd, index: self._messages(fd, index, index.tree.leaves())) or []
+        return self._reading(lambda fd, index: self._messages(fd, index, index.tree.leaves()), exact=True) or []
 
     def get(self, message_id: str) -> Message | None:
         """Give a message by its id, or None."""
@@ -86,7 +86,7 @@ class TreeReader:
         return self.get(message_id) is not None
 
     def __len__(self) -> int:
-        return self._reading(lambda _, index: index.tree.count()) or 0
+        return self._reading(lambda _, index: index.tree.count(), exact=True) or 0
 
     def __iter__(self) -> Iterator[Message]:
         """Give every message in the order of the log, one at a time: memory does not hold their bodies."""
@@ -104,7 +104,7 @@ class TreeReader:
                     last = message.record_id
                 return
             except Provisional:
-                self._build_exactly(fd)
+                self.with_index(fd, lambda _fd, _index: None, exact=True)
             finally:
                 fs.close(fd)
 
@@ -118,7 +118,7 @@ class TreeReader:
                 for at, below in index.tree.children().items()
             }
 
-        return self._reading(collect) or {}
+        return self._reading(collect, exact=True) or {}
 
     def damage(self) -> list[Damage]:
         """Decode every line, and give what is no good record: each with its offset, its kind and a reason."""
@@ -126,7 +126,7 @@ class TreeReader:
         if opened is None:
             return []
         try:
-            return list(self._build_exactly(opened).damage)
+            return self.with_index(opened, lambda _, index: list(index.damage), exact=True)
         finally:
             fs.close(opened)
 
@@ -157,7 +157,7 @@ class TreeReader:
             fs.close(opened)
         found, shown, messages = tail.found[::-1], None, []
         for record in found:
-            given = record.get("given_id") or record["id"]
+            given = shown_id(record)
             messages.append(make_message(record, shown))
             shown = given
         return messages[len(messages) - min(limit, len(messages)) :]
@@ -197,50 +197,63 @@ class TreeReader:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def _reading(self, call: Callable[[int, Index], T]) -> T | None:
+    def _reading(self, call: Callable[[int, Index], T], *, exact: bool = False) -> T | None:
         opened = self._open()
         if opened is None:
             return None
         try:
-            return self.with_index(opened, call)
+            return self.with_index(opened, call, exact=exact)
         finally:
             fs.close(opened)
 
-    def _warm(self) -> None:
+    def _warm(self, *, exact: bool = False) -> None:
         """Read the log before the lock is taken, so that little is left to read under it."""
-        self._reading(lambda _fd, _index: None)
+        self._reading(lambda _fd, _index: None, exact=exact)
 
-    def with_index(self, fd: int, call: Callable[[int, Index], T]) -> T:
-        """Call with the index of the log open as `fd`, in step with it; again, and exactly, where a line deceived it."""
+    def with_index(self, fd: int, call: Callable[[int, Index], T], *, exact: bool = False) -> T:
+        """Call with the index of the log open as `fd`, in step with it.
+
+        With `exact` every line of the log has been decoded; without, a line that turns out to be no message when it is
+        decoded has all lines decoded, and the call made again.
+        """
         index = self._indexes[self.path]
         with index.mutex:
             index.refresh(fd, fs.fstat(fd))
             for _ in range(3):
+                if exact and not index.exact:
+                    index.build(fd, fs.fstat(fd), exact=True)
                 try:
                     return call(fd, index)
                 except Provisional:
                     index.build(fd, fs.fstat(fd), exact=True)
             raise CorruptError(self.path, "it is being changed in place by another program")
 
-    def _build_exactly(self, fd: int) -> Index:
-        index = self._indexes[self.path]
-        with index.mutex:
-            index.build(fd, fs.fstat(fd), exact=True)
-        return index
+    def seen(self) -> tuple[list[str], str]:
+        """Give the record ids of the leaves, and the greatest id of the log."""
+
+        def look(fd: int, index: Index) -> tuple[list[str], str]:
+            return [index.id_at(fd, at).decode() for at in index.tree.leaves()], index.greatest
+
+        return self._reading(look, exact=True) or ([], "")
 
     def stamp(self, fd: int, size: int) -> stamps.Stamp | None:
         """Give the log's stamp, where it is worth one and has one that fits."""
         return stamps.read(self._root, self._name, fd, size) if size >= stamps.SMALLEST else None
 
+    def forget_stamp(self) -> None:
+        """Delete the log's stamp: the log has gone."""
+        stamps.remove(self._root, self._name)
+
     def keep_stamp(self, mark: stamps.Stamp) -> None:
-        """Keep the log's stamp."""
-        stamps.write(self._root, self._name, mark)
+        """Keep the log's stamp, while the log is there."""
+        if fs.is_file(self.path):
+            stamps.write(self._root, self._name, mark)
 
     # What writers ask
 
     def _ids(self, fd: int, index: Index, message_id: str) -> tuple[str, str]:
         record = index.record_at(fd, self._at(fd, index, message_id))
-        return record["id"], record.get("given_id") or record["id"]
+        return record["id"], shown_id(record)
 
     def _record_id(self, fd: int, index: Index, message_id: str) -> str | None:
         at = index.find(fd, message_id)
@@ -250,7 +263,7 @@ class TreeReader:
         at = self._at(fd, index, message_id)
         parent = index.tree.parent(at)
         above = {} if parent == tree.NONE else index.record_at(fd, parent)
-        return index.record_at(fd, at)["id"], above.get("id"), above.get("given_id") or above.get("id")
+        return index.record_at(fd, at)["id"], above.get("id"), shown_id(above) if above else None
 
     def _at(self, fd: int, index: Index, message_id: str) -> int:
         at = index.find(fd, message_id)
@@ -283,7 +296,7 @@ class _Shown:
         """Remember a record that was decoded anyway."""
         if len(self._known) > 4096:
             self._known.clear()
-        shown: str = record.get("given_id") or record["id"]
+        shown = shown_id(record)
         self._known[at] = shown
         return shown
 

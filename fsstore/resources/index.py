@@ -7,10 +7,10 @@ from array import array
 from collections import OrderedDict
 
 from fsstore import clock, codec, tree
-from fsstore.codec import Damage
+from fsstore.codec import Damage, may_be_glued
 from fsstore.disk import fs
 from fsstore.disk.follow import Follower, raw_lines, read_new
-from fsstore.errors import FormatError
+from fsstore.records.messages import given_id_of, is_message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _RECENT = 4096
 
 #: How a line begins and goes on whose only keys before `role` are `id` and `parent_id`: it need not be decoded.
 _HEAD, _PARENT, _ROLE = b'{"id":"', b'","parent_id":"', b'","role":"'
+_LATE_KEYS = frozenset(("given_id", "replaces"))
 _LAST_ID = clock.LAST_ID.encode()
 _DECODE = -2
 _ROOT_ROLE = b'","parent_id":null,"role":"'
@@ -112,7 +113,7 @@ class Index:
         newest, at = self._newest, len(self.offsets)
         for start, raw in raw_lines(fd, end, size):
             id = raw[7:43]
-            if raw[:7] == _HEAD and raw[-2:] == b"}\n" and newest < id <= _LAST_ID:
+            if raw[:7] == _HEAD and raw[-2:] == b"}\n" and newest < id <= _LAST_ID and not may_be_glued(raw):
                 if raw[43:58] == _PARENT and raw[94:104] == _ROLE:
                     up = raw[58:94]
                     parent = at - 1 if up == newest and self._last_is_message else self._find_parent(fd, up, id, start)
@@ -125,10 +126,12 @@ class Index:
                     newest, end, at = id, start + len(raw), at + 1
                     continue
             line = codec.read_line(raw)
-            if not raw.endswith(b"\n") and not (line.records and line.records[-1].end == len(raw)):
+            terminated = raw.endswith(b"\n")
+            if not (terminated or line.records):
                 break
             self._add_line(fd, start, line)
-            newest, end, at = self._newest, start + len(raw), len(self.offsets)
+            newest, at = self._newest, len(self.offsets)
+            end = start + (len(raw) if terminated else line.end)
         self.follower.advance(fd, end)
 
     def _add_message(self, id: bytes, parent: int, offset: int, length: int) -> None:
@@ -152,33 +155,65 @@ class Index:
         id = record["id"].encode()
         if id < self._newest:
             raise Unsorted
+        again = id == self._newest
+        self._newest = id
         kind = record.get("type")
-        if id == self._newest:
-            self._add_twin(fd, offset, length, record)
-        elif kind is None or kind == "gone":
-            self._add_node(fd, offset, length, record, id)
-        else:
-            self._newest = id
-            self._last_is_message = False
+        at = self._find(fd, id) if again else tree.NONE
+        if again:
+            self.damage.append(Damage(offset, "duplicate-id", f"id {record['id']} stands here twice"))
+        if kind is not None and kind != "gone":
             self._apply(fd, offset, kind, record)
+            if at == tree.NONE:
+                self._last_is_message = False
+            elif not self.tree.gone[at]:
+                self.tree.leaf = at  # a message and another record of one id: in either order the message counts last
+        elif at != tree.NONE:
+            self._add_twin(fd, at, offset, length, record)
+        else:
+            self._add_node(fd, offset, length, record, id)
 
     def _add_node(self, fd: int, offset: int, length: int, record: Object, id: bytes) -> None:
         gone = record.get("type") == "gone"
-        if not gone and not (isinstance(record.get("role"), str) and "content" in record):
+        if not gone and not is_message(record):
+            self._last_is_message = False
             self.damage.append(Damage(offset, "no-message", "a record without a role and a content"))
             return
-        up = record.get("parent_id")
-        parent = tree.NONE if up is None else self._find_parent(fd, str(up).encode(), id, offset)
         leaf = self.tree.leaf
-        self._add_message(id, parent, offset, length)
+        self._add_message(id, self._parent_of(fd, record, offset), offset, length)
         at = len(self.offsets) - 1
         if gone:
             self.tree.leaf = leaf
             self._remove(at)
-        elif isinstance(record.get("given_id"), str):
-            self.given[record["given_id"]] = at
+        else:
+            self._add_keys(fd, at, offset, record)
+
+    def _add_twin(self, fd: int, at: int, offset: int, length: int, record: Object) -> None:
+        """Meet a message again: `gone` beats it, and of two that differ the one with the greater bytes counts."""
+        self.plain = False
+        if record.get("type") == "gone":
+            self.tree.remove(at)
+        elif is_message(record) and not self.tree.gone[at]:
+            here, there = (fs.read_range(fd, o, o + n) for o, n in ((offset, length), (self.offsets[at], self.lengths[at])))
+            if here > there:
+                self.offsets[at], self.lengths[at] = offset, length
+                self.tree.parents[at] = self._parent_of(fd, record, offset)
+                self.given = {given: place for given, place in self.given.items() if place != at}
+                self._add_keys(fd, at, offset, record)
+            elif record.get("replaces") is not None:
+                self._remove(self._named(fd, record["replaces"], offset))
+
+    def _add_keys(self, fd: int, at: int, offset: int, record: Object) -> None:
+        given = given_id_of(record)
+        if given:
+            self.given[given] = at
         if record.get("replaces") is not None:
             self._remove(self._named(fd, record["replaces"], offset))
+
+    def _parent_of(self, fd: int, record: Object, offset: int) -> int:
+        parent = record.get("parent_id")
+        if parent is None:
+            return tree.NONE
+        return self._find_parent(fd, str(parent).encode("utf-8", "replace"), record["id"].encode(), offset)
 
     def _apply(self, fd: int, offset: int, kind: Json, record: Object) -> None:
         if kind == "leaf":
@@ -190,11 +225,14 @@ class Index:
             self._remove(self._named(fd, record.get("message_id"), offset))
         elif kind == "clear":
             self.plain = False
-            for named in record.get("leaf_ids") or ():
-                self.tree.clear(self.find_record(fd, str(named)))
-        elif isinstance(kind, str) and kind.startswith("!"):
-            raise FormatError(self.path, not_understood(kind))
+            named = record.get("leaf_ids")
+            if not isinstance(named, list):
+                self.damage.append(Damage(offset, "dangling", "it names no list of messages"))
+                return
+            for leaf in named:
+                self.tree.clear(self.find_record(fd, str(leaf)))
         else:
+            codec.check_type(record)
             self.plain = False
             self.damage.append(Damage(offset, "unknown-type", f"a record of unknown type {str(kind)[:60]!r}"))
 
@@ -208,25 +246,6 @@ class Index:
         if at == tree.NONE:
             self.damage.append(Damage(offset, "dangling", f"it names message {str(id)[:60]!r}, which is not here"))
         return at
-
-    def _add_twin(self, fd: int, offset: int, length: int, record: Object) -> None:
-        """Meet an id again: `gone` beats a message, and of two that differ the greater bytes count, in whatever order."""
-        at = self.find_record(fd, record["id"])
-        self.plain = False
-        if at == tree.NONE:
-            self.damage.append(Damage(offset, "duplicate-id", f"id {record['id']} stands here twice"))
-            return
-        here, there = (fs.read_range(fd, o, o + n) for o, n in ((offset, length), (self.offsets[at], self.lengths[at])))
-        same = "the same" if here == there else "another"
-        self.damage.append(Damage(offset, "duplicate-id", f"id {record['id']} stands here twice, with {same} content"))
-        if record.get("type") == "gone":
-            self.tree.remove(at)
-        elif here > there and not self.tree.gone[at]:
-            self.offsets[at], self.lengths[at] = offset, length
-            up = record.get("parent_id")
-            self.tree.parents[at] = (
-                tree.NONE if up is None else self._find_parent(fd, str(up).encode(), record["id"].encode(), offset)
-            )
 
     def _find_parent(self, fd: int, parent: bytes, id: bytes, offset: int) -> int:
         if parent >= id:
@@ -292,8 +311,8 @@ class Index:
             record = codec.decode_object(raw)
         except ValueError as error:
             raise Provisional(str(error)) from None
-        if not self.exact and not (record.get("type") is None and isinstance(record.get("role"), str) and "content" in record):
-            raise Provisional("no message")
+        if not self.exact and (not is_message(record) or (raw[94:104] == _ROLE and not _LATE_KEYS.isdisjoint(record))):
+            raise Provisional("no message, or one with keys out of their place")
         return record
 
     def _read_unsorted(self, fd: int, size: int) -> None:
@@ -305,11 +324,6 @@ class Index:
             found += [(piece.record["id"], at + piece.start, piece.end - piece.start) for piece in line.records]
         for _, offset, length in sorted(found):
             self._add_record(fd, offset, length, codec.decode_object(fs.read_range(fd, offset, offset + length)))
-
-
-def not_understood(kind: str) -> str:
-    """Say why a log cannot be read further."""
-    return f"a record of type {kind!r} must be understood, and is not: use a newer fsstore"
 
 
 def _text(id: bytes) -> str:

@@ -202,12 +202,12 @@ class Messages(TreeReader):
         Crash: All are gone, or none.
         Concurrency: A message appended meanwhile is either counted and gone, or stays.
         """
-        self._warm()
+        self._warm(exact=True)
         counted = 0
 
         def make(writer: Writer) -> Made:
             nonlocal counted
-            counted, leaves = self.with_index(writer.fd, _count_and_leaves)
+            counted, leaves = self.with_index(writer.fd, _count_and_leaves, exact=True)
             if not counted:
                 return b"", ()
             id = writer.mint()

@@ -39,12 +39,12 @@ class Names:
         writer, _, ids = self._log.append_locked(lambda writer: _line(writer, fields))
         self._log.sync_locked(writer, ids)
 
-    def note_deletion(self, thread_id: str, leaf_ids: list[str], versions: dict[str, str]) -> str:
+    def note_deletion(self, thread_id: str, seen: Object) -> str:
         """Note that a thread is deleted, with all that was seen of it; give the id of the record.
 
         The caller holds the lock of the index. Synced at either durability, since what follows moves data away.
         """
-        fields = {"type": "deleted", "thread_id": thread_id, "leaf_ids": leaf_ids, "versions": versions}
+        fields = {"type": "deleted", "thread_id": thread_id, **seen}
         writer, _, ids = self._log.append_locked(lambda writer: _line(writer, fields))
         self._log.sync_locked(writer, ids, always=True)
         return ids[0]
@@ -62,6 +62,7 @@ class Names:
                 self._deleted = {}
             for _, line in read_new(fd, self._follower, status.st_size):
                 for piece in line.records:
+                    codec.check_type(piece.record)
                     if piece.record.get("type") == "deleted" and isinstance(piece.record.get("thread_id"), str):
                         self._deleted.setdefault(piece.record["thread_id"], []).append(piece.record)
         finally:

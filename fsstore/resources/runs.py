@@ -319,7 +319,7 @@ class Steps:
             return self._step(self._documents.update(id, lambda _: changes, lambda: RunStepNotFoundError(id)))
 
     def _step(self, fields: Object) -> StepInfo:
-        return StepInfo.from_json({"thread_id": self.thread_id, "run_id": self.run_id, **_known(fields)})
+        return StepInfo.from_json({"thread_id": self.thread_id, "run_id": self.run_id, **document.content(fields)})
 
 
 def _status(status: RunStatus | str) -> RunStatus | str:
@@ -335,12 +335,8 @@ def _fields(info: RunInfo | StepInfo, what: str) -> Object:
     return fields
 
 
-def _known(fields: Object) -> Object:
-    return {name: value for name, value in fields.items() if name != document.VERSIONS}
-
-
 def _run(fields: Object, thread_id: str) -> RunInfo:
-    return RunInfo.from_json({"thread_id": thread_id, **_known(fields)})
+    return RunInfo.from_json({"thread_id": thread_id, **document.content(fields)})
 
 
 def _age(fields: Object) -> tuple[int, str]:

@@ -76,5 +76,11 @@ def write(root: Root, thread_name: str, stamp: Stamp) -> None:
         fs.rename(temp, path)
 
 
+def remove(root: Root, thread_name: str) -> None:
+    """Delete a stamp, where there is one."""
+    with contextlib.suppress(OSError):
+        fs.unlink(_path(root, thread_name))
+
+
 def _path(root: Root, thread_name: str) -> str:
     return f"{root.path}/{layout.CACHE}/{layout.cache_name(thread_name)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fsstore import clock, codec
 from fsstore.disk import fs
 from fsstore.disk.follow import raw_lines, raw_lines_back
+from fsstore.records.messages import is_message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Tail:
         return (
             raw[:7] == _HEAD
             and raw[-2:] == b"}\n"
+            and not codec.may_be_glued(raw)
             and (raw[43:70] == _ROOT_ROLE or (raw[43:58] == _PARENT and raw[94:104] == _ROLE))
         )
 
@@ -115,7 +117,7 @@ class Tail:
             raise NeedIndex
 
     def _take_message(self, record: Object, id: bytes) -> None:
-        if not (isinstance(record.get("role"), str) and "content" in record):
+        if not is_message(record):
             raise NeedIndex
         if self._wanted is None or id == self._wanted:
             if record["id"] not in self._gone:

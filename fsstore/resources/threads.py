@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os.path
 from collections import OrderedDict
 
 from fsstore import clock, codec, layout
 from fsstore.disk import document, fs
 from fsstore.disk.collection import Collection
 from fsstore.disk.log import Log
-from fsstore.errors import AlreadyExistsError, CorruptError, MessageNotFoundError, ThreadNotFoundError
+from fsstore.errors import AlreadyExistsError, CorruptError, FormatError, MessageNotFoundError, ThreadNotFoundError
 from fsstore.records.threads import ThreadInfo
 from fsstore.resources.messages import Messages
 from fsstore.resources.runs import Runs
@@ -152,7 +151,7 @@ class Threads:
             raise ValueError(f"limit must be 0 or more, or None for all, not {limit}")
         if limit == 0:
             return []
-        time = self.last_activity if by == "last_activity" else lambda info: info.updated_at
+        time = self.last_activity if by == "last_activity" else lambda info: _seconds(info.updated_at)
         rows = [(fields, _info(fields)) for fields in self._documents.all()]
         rows = [row for row in rows if archived or not row[1].archived]
         rows.sort(key=lambda row: (time(row[1]), document.newest(row[0])), reverse=True)
@@ -160,8 +159,11 @@ class Threads:
 
     def last_activity(self, info: ThreadInfo) -> int:
         """Give the time of a thread's newest message or of its last upsert, whichever is later (Unix seconds)."""
-        newest = self.handle(info.id).messages.leaf()
-        return max(int(info.updated_at), newest.created_at if newest else 0)
+        try:
+            newest = self.handle(info.id).messages.leaf()
+        except FormatError:  # a log of a later version must not hide the other threads
+            newest = None
+        return max(_seconds(info.updated_at), newest.created_at if newest else 0)
 
     def with_message(self, message_id: str) -> ThreadHandle:
         """Find the thread that holds a message, by the message's id alone.
@@ -265,7 +267,7 @@ class Threads:
         with self._locked(thread):
             if id not in self:
                 return False
-            deletion = self._names.note_deletion(id, *self._seen(thread))
+            deletion = self._names.note_deletion(id, self._seen(thread))
             self._move_to_trash(thread, deletion)
         return True
 
@@ -276,9 +278,8 @@ class Threads:
             if not fs.is_file(self._documents.path(id)):
                 continue
             with self._locked(thread):
-                leaf_ids, versions = self._seen(thread)
                 last = deletions[-1]
-                if versions == last.get("versions") and set(leaf_ids) <= set(last.get("leaf_ids") or ()):
+                if all(last.get(name) == value for name, value in self._seen(thread).items()):
                     self._move_to_trash(thread, last["id"])
 
     def _locked(self, thread: ThreadHandle) -> Together:
@@ -289,11 +290,12 @@ class Threads:
         if fields.get("name") is not None:
             self._note(fields)
         fs.make_directory(thread.directory)
-        deleted = [leaf for row in self._names.deletions().get(thread.id, ()) for leaf in row.get("leaf_ids") or ()]
-        seen = [value for row in self._names.deletions().get(thread.id, ()) for value in (row.get("versions") or {}).values()]
+        deletions = self._names.deletions().get(thread.id, ())
+        deleted = [leaf for row in deletions for leaf in row.get("leaf_ids") or ()]
+        seen = [version for row in deletions for version in (row.get("versions") or {}).values()]
         if deleted and not fs.is_file(thread.messages.path):
             self._clear(thread, deleted)
-        if seen and version is None:
+        if seen and (version is None or version <= max(seen)):
             version = clock.new_id(max(seen))
         self._documents.create(thread.id, fields, lambda: AlreadyExistsError("thread", thread.id), version)
 
@@ -318,8 +320,8 @@ class Threads:
     def _note(self, fields: Object) -> None:
         self._names.note(fields["id"], fields.get("name"), fields["updated_at"], fields.get("rollout_path"))
 
-    def _seen(self, thread: ThreadHandle) -> tuple[list[str], dict[str, str]]:
-        """Give the leaves and the version of every document of a thread: what a deletion has seen."""
+    def _seen(self, thread: ThreadHandle) -> Object:
+        """Give what a deletion has seen of a thread: its leaves, its log's greatest id, each document's version."""
         versions = {}
         for path, _ in fs.walk(thread.directory):
             if path.endswith(layout.DOCUMENT_SUFFIX):
@@ -327,22 +329,28 @@ class Threads:
                     fields = document.read_any(path)
                 except CorruptError:
                     continue
-                versions[os.path.relpath(path, thread.directory)] = document.newest(fields) if fields else ""
-        return [message.record_id for message in thread.messages.leaves()], versions
+                versions[path.removeprefix(f"{thread.directory}/")] = document.newest(fields) if fields else ""
+        leaf_ids, greatest = thread.messages.seen()
+        return {"leaf_ids": leaf_ids, "greatest": greatest, "versions": versions}
 
     def _move_to_trash(self, thread: ThreadHandle, deletion: str) -> None:
         held = self._root.held(thread.messages.path)
         if held is not None:
             self._root.let_go(thread.messages.path, held)
         trash = f"{self._root.path}/{layout.TRASH}"
-        fs.make_directory(trash)
+        fs.make_directories(trash)
         fs.rename(thread.directory, f"{trash}/{layout.trash_name(thread.name, deletion)}")
         self._root.sync_up(trash)
         self._root.sync_up(self._directory)
+        thread.messages.forget_stamp()
+
+
+def _seconds(time: Json) -> int:
+    return time if isinstance(time, int) else 0
 
 
 def _info(fields: Object) -> ThreadInfo:
-    return ThreadInfo.from_json({name: value for name, value in fields.items() if name != document.VERSIONS})
+    return ThreadInfo.from_json(document.content(fields))
 
 
 def _fields(info: ThreadInfo) -> Object:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from fsstore import tree
 from fsstore.disk.writer import Fold
-from fsstore.errors import FormatError
+from fsstore.records.messages import given_id_of, is_message
 from fsstore.resources import stamp
-from fsstore.resources.index import not_understood
 from fsstore.resources.tail import NeedIndex, Tail
 
 TYPE_CHECKING = False
@@ -47,7 +46,7 @@ class Tip(Fold):
                 self.known = False
             else:
                 leaf = found[0] if found else {}
-                self.moved(leaf.get("id"), leaf.get("given_id"))
+                self.moved(leaf.get("id"), given_id_of(leaf))
             self.know(mark.greatest)
             self.plain, self._stamped = mark.plain, mark.length
             return mark.length
@@ -57,7 +56,7 @@ class Tip(Fold):
         """Learn the log from its index; give how far that was read."""
         at = index.tree.current()
         record = {} if at == tree.NONE else index.record_at(fd, at)
-        self.moved(record.get("id"), record.get("given_id"))
+        self.moved(record.get("id"), given_id_of(record))
         if index.greatest:
             self.know(index.greatest)
         self.ascending, self.plain = index.sorted, index.plain
@@ -78,11 +77,9 @@ class Tip(Fold):
         super().add(record)
         kind = record.get("type")
         if kind is None:
-            if isinstance(record.get("role"), str) and "content" in record:
-                self.moved(record["id"], record.get("given_id"))
+            if is_message(record):
+                self.moved(record["id"], given_id_of(record))
             self.plain &= "replaces" not in record
-        elif isinstance(kind, str) and kind.startswith("!"):
-            raise FormatError(self._reader.path, not_understood(kind))
         else:
             self.known = False
             self.plain &= kind == "leaf"

@@ -74,7 +74,7 @@ class Image:
     def content(self, file: int) -> bytes:
         """Give the bytes that a reader of a file sees."""
         data, size = self.files[file], self.sizes[file]
-        return data[:size] + bytes(size - len(data))
+        return data[:size].ljust(size, b"\0")
 
     def tree(self) -> dict[str, bytes | None]:
         """Give all that can be reached: a path for each entry, with a file's bytes, or None for a directory."""

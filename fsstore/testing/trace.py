@@ -107,10 +107,6 @@ class Killed(BaseException):
     """The process died here; see `Recorder`. No `except Exception` and no cleanup gets in its way."""
 
 
-def _nothing(call: Sync | SyncDirectory) -> bool:
-    return False
-
-
 class Recorder:
     """A context manager: while it is entered, every changing call of this process below a directory is recorded.
 
@@ -133,7 +129,7 @@ class Recorder:
         self,
         base: str | os.PathLike[str],
         *,
-        leave_out: Callable[[Sync | SyncDirectory], bool] = _nothing,
+        leave_out: Callable[[Sync | SyncDirectory], bool] | None = None,
         dies_at: int | None = None,
     ) -> None:
         self._base = os.fspath(base)
@@ -235,7 +231,7 @@ class Recorder:
     def _sync_unless_left_out(self, name: str, what: int | str, call: Sync | SyncDirectory | None) -> None:
         if call is None:
             self._real[name](what)
-        elif not self._leave_out(call):
+        elif self._leave_out is None or not self._leave_out(call):
             self._live()
             self._real[name](what)
             self.calls.append(call)

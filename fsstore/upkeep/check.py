@@ -175,7 +175,7 @@ class _Check:
         directory = f"{self._root}/{layout.TMP}"
         for name in fs.names(directory):
             made_by = layout.parse_temp_name(name)
-            if made_by is None or made_by[0] != layout.encode_name(fs.host()) or not fs.is_running(made_by[1]):
+            if made_by is None or made_by[0] != layout.temp_host(fs.host()) or not fs.is_running(made_by[1]):
                 yield self._problem(f"{directory}/{name}", None, "leftover-temp", "its writer is gone")
 
     def _stamps(self) -> Iterator[Problem]:

@@ -80,7 +80,7 @@ class TreeModel:
 
     def _parent_as_written(self, id: str) -> str | None:
         """A parent that is not here, or not older, is damage: its child counts as a root."""
-        parent = self.nodes[id].parent
+        parent = self.nodes[id].parent if id in self.nodes else None
         return parent if parent in self.nodes and parent < id else None
 
     def _nearest(self, id: str | None) -> str | None:

@@ -1,0 +1,63 @@
+"""The commands together, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+import fsstore
+from fsstore.cli.demo import demo
+from fsstore.cli.exits import MEANINGS, Exit, exit_of, sentence_of
+from fsstore.cli.output import note, prepare
+from fsstore.cli.reading import ls, show
+from fsstore.cli.treeing import tree
+from fsstore.cli.writing import append, import_
+
+_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<4} {meaning}" for code, meaning in MEANINGS.items())
+
+
+@click.group(invoke_without_command=True, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(fsstore.__version__, prog_name="fsstore")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """The state of AI agents, kept as plain files.
+
+    Begin with `fsstore demo`: it makes a small store in a temporary directory and shows what is in it and what it promises.
+    A THREAD is a thread's id, or a beginning of it that no other thread has.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+for command in (demo, ls, show, tree, append, import_):
+    cli.add_command(command)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line; give its exit code. No error leaves it but as a line on stderr."""
+    prepare()
+    try:
+        # not cli.main(): it prints an empty line of its own when interrupted
+        with cli.make_context("fsstore", arguments) as context:
+            cli.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except SystemExit:
+        raise
+    except BaseException as error:
+        return _fail(error)
+    return Exit.OK
+
+
+def _fail(error: BaseException) -> int:
+    code = exit_of(error)
+    if code is Exit.CLOSED_PIPE:
+        sys.stdout = click.utils.PacifyFlushWrapper(sys.stdout)  # type: ignore[assignment]  # for the flush at exit
+    if code is Exit.INTERRUPTED and sys.stderr.isatty():
+        sys.stderr.write("\n")  # behind the terminal's own ^C
+    sentence = sentence_of(error)
+    if sentence:
+        note(sentence)
+    return code

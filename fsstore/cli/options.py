@@ -1,0 +1,120 @@
+"""Options that commands share, and what they open."""
+
+from __future__ import annotations
+
+import os.path
+
+import click
+
+from fsstore import layout
+from fsstore.cli.output import clean, one_line
+from fsstore.disk import fs
+from fsstore.errors import FormatError, InvalidNameError, NotFoundError, ThreadNotFoundError
+from fsstore.store import Store, default_root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    from fsstore.resources.threads import ThreadHandle
+
+    Command = TypeVar("Command", bound=Callable[..., Any])
+
+#: How many threads an ambiguous prefix names.
+_SHOWN = 3
+
+
+class AmbiguousPrefixError(NotFoundError):
+    """Several threads begin so."""
+
+    def __init__(self, id: str, matches: list[str]) -> None:
+        super().__init__(id)
+        self.matches = matches
+
+    def __str__(self) -> str:
+        more = len(self.matches) - _SHOWN
+        shown = ", ".join(one_line(match, 60) for match in self.matches[:_SHOWN])
+        return f"{len(self.matches)} threads begin with {self.id!r}: {shown}{f' and {more} more' if more > 0 else ''}"
+
+
+def json_option(command: Command) -> Command:
+    """Give a command `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs, and nothing else.")(command)
+
+
+def store_options(command: Command) -> Command:
+    """Give a command `--root` and `--json`."""
+    root = click.option(
+        "--root",
+        metavar="DIR",
+        default=default_root,
+        show_default=f"{clean(default_root())}; set FSSTORE_ROOT to change it",
+        help="The store's directory.",
+    )
+    return root(json_option(command))
+
+
+def writing_options(command: Command) -> Command:
+    """Give a command `store_options` and `--lock-timeout`."""
+    timeout = click.option(
+        "--lock-timeout",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        default=10.0,
+        show_default=True,
+        help="How long to wait for another writer.",
+    )
+    return store_options(timeout(command))
+
+
+def open_store(root: str, *, lock_timeout: float | None = None, create: bool = False) -> Store:
+    """Open the store that a command is about; only where `create` says so, make one.
+
+    Args:
+        root: What `--root` says.
+        lock_timeout: How long a writing command waits; None opens the store for reading only.
+        create: Whether a missing store is made.
+
+    Raises:
+        UsageError: There is no store, or something that is none.
+    """
+    if not root.strip():
+        raise click.UsageError("--root is empty: name the store's directory")
+    path = os.path.abspath(os.path.expanduser(root))
+    if not create and not _has_store(path):
+        raise click.UsageError(f"no store at {path}: give its directory with --root, or make one with `fsstore import`")
+    if lock_timeout is None:
+        return Store.open(path, read_only=True)
+    try:
+        return Store.open(path, lock_timeout=lock_timeout)
+    except FormatError as error:
+        if _has_store(path):
+            raise
+        raise click.UsageError(str(error)) from None
+
+
+def _has_store(path: str) -> bool:
+    return fs.is_file(f"{path}/{layout.FORMAT_FILE}")
+
+
+def find_thread(store: Store, given: str) -> ThreadHandle:
+    """Find a thread by its id, or by the beginning of it that no other thread has.
+
+    Raises:
+        ThreadNotFoundError: No thread begins so.
+        AmbiguousPrefixError: Several do.
+    """
+    if not given:
+        raise click.UsageError("THREAD is empty: `fsstore ls` shows the threads")
+    try:
+        if given in store.threads:
+            return store.thread(given)
+    except InvalidNameError:
+        raise ThreadNotFoundError(given) from None
+    matches = [id for id in store.threads.ids() if id.startswith(given)]
+    if len(matches) > 1:
+        raise AmbiguousPrefixError(given, matches)
+    if not matches:
+        raise ThreadNotFoundError(given)
+    return store.thread(matches[0])

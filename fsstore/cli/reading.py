@@ -1,0 +1,115 @@
+"""`fsstore ls` and `fsstore show`."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from fsstore.cli.options import find_thread, open_store, store_options
+from fsstore.cli.output import clean, emit, make_console, message_json, note, one_line, when, words_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fsstore.records.messages import Message
+    from fsstore.records.threads import ThreadInfo
+    from fsstore.resources.threads import ThreadHandle
+    from fsstore.store import Store
+
+#: Columns of a list that nobody looks at in a terminal: ids stay whole, and what follows them is cut later.
+_PIPE_WIDTH = 160
+
+
+@click.command()
+@click.option("-n", "--limit", type=click.IntRange(min=0), metavar="N", help="At most N threads.")
+@click.option("-a", "--archived", is_flag=True, help="Archived threads too.")
+@store_options
+def ls(root: str, as_json: bool, limit: int | None, archived: bool) -> None:
+    """List the threads, the last used first."""
+    with open_store(root) as store:
+        threads = store.threads.recent(limit, archived=archived)
+        if as_json:
+            for info in threads:
+                emit({**info.to_json(), "last_activity": store.threads.last_activity(info), "messages": _count(store, info)})
+        else:
+            _print_threads(store, threads)
+        _note_unreadable(store)
+
+
+def _count(store: Store, info: ThreadInfo) -> int:
+    return len(store.thread(info.id).messages)
+
+
+def _print_threads(store: Store, threads: list[ThreadInfo]) -> None:
+    console = make_console()
+    if not threads:
+        console.print(f"No threads in {clean(store.root)}.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("THREAD", overflow="fold", max_width=40 if console.is_terminal else None)
+    table.add_column("LAST USED", no_wrap=True)
+    table.add_column("MESSAGES", justify="right", no_wrap=True)
+    table.add_column("WHAT", no_wrap=True, overflow="ellipsis")
+    for info in threads:
+        used = when(store.threads.last_activity(info))
+        table.add_row(Text(one_line(info.id)), used, str(_count(store, info)), Text(_title(info)))
+    console.print(table, soft_wrap=False, width=None if console.is_terminal else _PIPE_WIDTH)
+
+
+def _title(info: ThreadInfo) -> str:
+    title = one_line(info.name or info.preview, 120)
+    return f"{title} [archived]" if info.archived else title
+
+
+def _note_unreadable(store: Store) -> None:
+    unreadable = set(store.threads.ids()) - {info.id for info in store.threads}
+    if unreadable:
+        note(f"threads that cannot be read: {', '.join(sorted(unreadable))}")
+
+
+@click.command()
+@click.argument("thread")
+@click.option("-n", "--last", type=click.IntRange(min=0), metavar="N", help="Only the last N messages.")
+@click.option("--leaf", metavar="MESSAGE", help="Another branch: the one that ends in this message.")
+@store_options
+def show(thread: str, root: str, as_json: bool, last: int | None, leaf: str | None) -> None:
+    """Print a thread's current branch, from its first message to its last."""
+    with open_store(root) as store:
+        handle = find_thread(store, thread)
+        messages = handle.messages.branch(last, leaf=leaf)
+        if as_json:
+            for message in messages:
+                emit(message_json(message))
+        else:
+            _print_branch(handle, messages)
+        note_damage(handle)
+
+
+def note_damage(thread: ThreadHandle) -> None:
+    """Say on stderr how much of a thread's log was passed over, if anything."""
+    places = thread.messages.damage()
+    if places:
+        first = f"the first at byte {places[0].offset}: {places[0].reason}"
+        note(f"passed over {len(places)} damaged place{'s' if len(places) > 1 else ''} in {thread.messages.path}, {first}")
+
+
+def _print_branch(thread: ThreadHandle, messages: list[Message]) -> None:
+    console = make_console()
+    info = thread.info()
+    console.print(Text(f"{one_line(info.id)}  {one_line(info.name or '')}".rstrip(), style="bold"))
+    if not messages:
+        console.print("No messages on this branch.")
+    for message in messages:
+        console.print()
+        heading = Text(one_line(message.role, 40), style="bold green")
+        console.print(heading.append(f"  {when(message.created_at)}  {one_line(message.id)}", style="dim"))
+        _print_indented(console, clean(words_of(message.content)))
+
+
+def _print_indented(console: Console, text: str) -> None:
+    body = Text(text, tab_size=4)
+    lines = body.wrap(console, max(20, console.width - 4)) if console.is_terminal else body.split(allow_blank=True)
+    for line in lines:
+        console.print(Text("    ").append_text(line) if line.plain.strip() else "")

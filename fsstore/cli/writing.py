@@ -1,0 +1,142 @@
+"""`fsstore append` and `fsstore import`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+
+import click
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fsstore.cli.exits import Exit
+from fsstore.cli.options import find_thread, open_store, writing_options
+from fsstore.cli.output import emit, make_console, message_json, note, one_line
+from fsstore.errors import AlreadyExistsError
+from fsstore.upkeep.imports import FORMATS, import_stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from fsstore.resources.threads import ThreadHandle
+    from fsstore.store import Store
+    from fsstore.upkeep.imports import Imported
+
+
+@click.command()
+@click.argument("thread")
+@click.argument("role")
+@click.argument("text", metavar="[TEXT|-]", default="-")
+@click.option("--create", is_flag=True, help="Begin the thread, and the store, where there is none; THREAD is its whole id.")
+@writing_options
+def append(thread: str, role: str, text: str, create: bool, root: str, as_json: bool, lock_timeout: float) -> None:
+    """Add a message below the current leaf of a thread.
+
+    ROLE is any word: user, assistant, ... TEXT is what was said; with - or without TEXT it is read from the standard input, and
+    a newline at its end is left out. Put -- before a TEXT that begins with a dash.
+    """
+    with open_store(root, lock_timeout=lock_timeout, create=create) as store:
+        handle = _created(store, thread) if create else find_thread(store, thread)
+        message = handle.messages.append(role, _read_input() if text == "-" else text)
+    if as_json:
+        emit({"thread_id": handle.id, **message_json(message)})
+    else:
+        below = f", below {one_line(message.parent_id)}" if message.parent_id else ", the first message"
+        make_console().print(f"{message.id} in {one_line(handle.id)}{below}")
+
+
+def _created(store: Store, id: str) -> ThreadHandle:
+    if id not in store.threads:
+        try:
+            return store.threads.create(id)
+        except AlreadyExistsError:
+            pass  # begun meanwhile by another process
+    return store.thread(id)
+
+
+def _read_input() -> str:
+    if sys.stdin.isatty():
+        note("reading the message from the terminal; end it with Ctrl-D")
+    try:
+        return sys.stdin.buffer.read().decode().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"the standard input is no UTF-8 text: byte {error.start} cannot be read") from None
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What an import did so far."""
+
+    threads: int = 0
+    new_threads: int = 0
+    added: int = 0
+    known: int = 0
+    differing: list[str] = field(default_factory=list)
+
+    def count(self, done: Imported) -> None:
+        self.threads += 1
+        self.new_threads += done.is_new
+        self.added += done.added
+        self.known += done.known
+        if done.differing:
+            self.differing.append(done.thread_id)
+
+    def print(self, as_json: bool) -> None:
+        if as_json:
+            emit({name: getattr(self, name) for name in self.__slots__})
+        else:
+            threads = f"{self.threads} threads ({self.new_threads} new)"
+            make_console().print(f"{threads}: {self.added} messages added, {self.known} already there.")
+
+
+@click.command("import")
+@click.argument("format", type=click.Choice(sorted(FORMATS)))
+@click.argument("files", metavar="PATH...", nargs=-1, required=True, type=click.File("rb"))
+@writing_options
+@click.pass_context
+def import_(
+    context: click.Context, format: str, files: tuple[BinaryIO, ...], root: str, as_json: bool, lock_timeout: float
+) -> None:
+    """Import conversations of other systems, each as a thread.
+
+    oasst: Open Assistant trees, one JSON object a line. sharegpt: a JSON array of conversations, as FastChat has them.
+    A PATH of - is the standard input. Importing a file again adds only what is not there.
+    """
+    tally = _Tally()
+    with open_store(root, lock_timeout=lock_timeout, create=True) as store:
+        try:
+            for file in files:
+                for done in _with_progress(store, format, file):
+                    tally.count(done)
+        finally:  # what is imported stays, whatever stopped the rest
+            tally.print(as_json)
+    if tally.differing:
+        shown = ", ".join(one_line(id, 60) for id in tally.differing[:3])
+        note(f"{len(tally.differing)} threads hold other messages under the same ids, and were left as they are: {shown}")
+        context.exit(Exit.REFUSED)
+
+
+def _with_progress(store: Store, format: str, file: BinaryIO) -> Iterator[Imported]:
+    """Import one file with a progress bar where somebody looks."""
+    console = make_console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[threads]} threads"),
+        TimeRemainingColumn(),
+    )
+    size = _size(file)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(one_line(file.name, 40), total=size, threads=0)
+        for threads, done in enumerate(import_stream(store, format, file, file.name), 1):
+            progress.update(task, completed=file.tell() if size else None, threads=threads)
+            yield done
+
+
+def _size(file: BinaryIO) -> int | None:
+    if not file.seekable():
+        return None
+    size = file.seek(0, 2)
+    file.seek(0)
+    return size

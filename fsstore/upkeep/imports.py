@@ -1,0 +1,143 @@
+"""import: conversations of other systems become threads, under ids derived from the source.
+
+The same import on two machines writes the same bytes, so that a merge of the two is one set of records; done twice on one
+machine it adds nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from fsstore import clock, codec
+from fsstore.errors import AlreadyExistsError
+from fsstore.records.threads import ThreadInfo
+from fsstore.upkeep import oasst, sharegpt
+from fsstore.upkeep.conversation import reading
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from fsstore.codec import Json, Object
+    from fsstore.resources.threads import ThreadHandle
+    from fsstore.store import Store
+    from fsstore.upkeep.conversation import Conversation, Turn
+
+#: The formats that can be imported, each with its reader.
+FORMATS = {"oasst": oasst.conversations, "sharegpt": sharegpt.conversations}
+#: Characters of the first message that stand in a thread's `preview`.
+_PREVIEW = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What became of one conversation.
+
+    Attributes:
+        thread_id: Its thread.
+        is_new: Whether the import began the thread.
+        added: How many messages were added.
+        known: How many were there already.
+        differing: How many ids the thread holds with other words than the source; if any, nothing was added.
+    """
+
+    thread_id: str
+    is_new: bool
+    added: int
+    known: int
+    differing: int = 0
+
+
+def import_stream(store: Store, format: str, stream: BinaryIO, name: str) -> Iterator[Imported]:
+    """Import conversations one after the other, as the result is iterated.
+
+    Args:
+        store: Where to.
+        format: One of `FORMATS`.
+        stream: The file, open for reading bytes.
+        name: What error messages call the file.
+
+    Raises:
+        SourceError: The file is not of that format at some place; what stood before it is imported, nothing of it is.
+
+    On disk: Per conversation a thread with its meta.json, then all its messages in one write.
+    Crash: A thread may be there without its messages; the same import completes it.
+    Concurrency: The same import twice at once adds every message once.
+    """
+    for conversation in FORMATS[format](stream, name):
+        with reading(name, conversation.place):
+            imported = _add(store, conversation)
+        yield imported
+
+
+def _add(store: Store, conversation: Conversation) -> Imported:
+    thread = store.thread(conversation.thread_id)
+    records = _records(conversation)
+    codec.check_json(records, "the conversation")  # before the thread is begun
+    is_new = _begin(store, conversation)
+    differing = 0 if is_new else _count_differing(thread, records)
+    if differing:
+        return Imported(thread_id=thread.id, is_new=False, added=0, known=len(records) - differing, differing=differing)
+    leaf = None if conversation.leaf is None else records[conversation.leaf]["id"]
+    added = thread.messages.import_records(records, leaf_id=leaf)
+    return Imported(thread_id=thread.id, is_new=is_new, added=len(added), known=len(records) - len(added))
+
+
+def _begin(store: Store, conversation: Conversation) -> bool:
+    """Begin the thread, the same bytes on every machine; say whether it is new."""
+    id, turns = conversation.thread_id, conversation.turns
+    if id in store.threads:
+        return False
+    times = [turn.time for turn in turns if turn.time]
+    info = ThreadInfo(
+        id=id,
+        preview=" ".join(turns[0].content.split())[:_PREVIEW] if turns else "",
+        created_at=min(times, default=0) // 1000,
+        updated_at=max(times, default=0) // 1000,
+        metadata=conversation.metadata,
+    )
+    try:
+        store.threads.add(info, version=_derive(min(times, default=0) << 12, id, "meta"))
+    except AlreadyExistsError:  # begun meanwhile by another process
+        return False
+    return True
+
+
+def _records(conversation: Conversation) -> list[Object]:
+    """Give the messages under their derived ids, ascending in the order of the log."""
+    records: list[Object] = []
+    stamp = -1
+    for at, turn in enumerate(conversation.turns):
+        stamp = max(turn.time << 12, stamp + 1)
+        id = _derive(stamp, conversation.thread_id, str(at) if turn.given_id is None else turn.given_id)
+        parent = None if turn.parent is None else records[turn.parent]["id"]
+        records.append({**_fields(turn), "id": id, "parent_id": parent})
+    return records
+
+
+def _fields(turn: Turn) -> Object:
+    named = {} if turn.given_id is None else {"given_id": turn.given_id}
+    return {**turn.extra, **named, "role": turn.role, "content": turn.content, "created_at": turn.time // 1000}
+
+
+def _derive(stamp: int, thread_id: str, key: str) -> str:
+    """Make an id of a time and of what the source calls a message."""
+    digest = hashlib.sha256(f"{thread_id}\0{key}".encode()).digest()
+    id = clock.spell_id(stamp, clock.suffix_of(int.from_bytes(digest[:8], "big") & (1 << 62) - 1 | 1 << 63))
+    if not clock.is_id(id):
+        raise ValueError("a time after the year 3000")
+    return id
+
+
+def _count_differing(thread: ThreadHandle, records: list[Object]) -> int:
+    """Count the messages that the thread holds under the same id with other words: another source used its ids."""
+    said = {}
+    for message in thread.messages:
+        said[message.record_id] = said[message.id] = (message.role, message.content)
+    return sum(_differs(record, said.get(record.get("given_id", "")) or said.get(record["id"])) for record in records)
+
+
+def _differs(record: Object, said: tuple[str, Json] | None) -> bool:
+    return said is not None and said != (record["role"], record["content"])

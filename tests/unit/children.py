@@ -1,0 +1,99 @@
+"""What the unit tests run in other processes: small functions for `processes.start`."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from processes import hear, say
+
+from fsstore import Store
+from fsstore.disk import fs
+
+
+def append(root: str, thread: str, content: Any, durability: str = "full") -> str:
+    with Store.open(root, durability=durability) as store:
+        return store.thread(thread).messages.append("user", content).id
+
+
+def append_many(root: str, thread: str, count: int) -> list[str]:
+    with Store.open(root, durability="process") as store:
+        return [store.thread(thread).messages.append("user", number).id for number in range(count)]
+
+
+def append_when_told(root: str, thread: str, durability: str = "process") -> None:
+    """Append what the parent tells, through one warm handle, until told None; say the id or the error of each."""
+    with Store.open(root, durability=durability) as store:
+        say("open")
+        while (content := hear()) is not None:
+            try:
+                say(store.thread(thread).messages.append("user", content).id)
+            except Exception as error:  # the parent judges it
+                say(error)
+
+
+def hold_lock(root: str, thread: str) -> None:
+    """Take a thread's lock, say so, and keep it until told."""
+    store = Store.open(root)
+    handle = store.thread(thread)
+    with store._root.locks[handle.lock]:
+        say(os.getpid())
+        hear()
+    store.close()
+
+
+def die_in_write(root: str, thread: str, share: float) -> None:
+    """Write only a share of a record, under the lock, and hang there."""
+    store = Store.open(root)
+    store.thread(thread).messages.append("user", "whole")
+    real = fs.write
+
+    def write_some(fd: int, data: bytes) -> int:
+        real(fd, bytes(data)[: int(len(data) * share)])
+        say("half")
+        time.sleep(600)
+        return 0
+
+    fs.write = write_some
+    store.thread(thread).messages.append("user", "torn" * 50)
+
+
+def fail_sync(root: str, thread: str, content: Any) -> Exception:
+    """Append with a disk that refuses to confirm; give the error."""
+    with Store.open(root) as store:
+        handle = store.thread(thread)
+
+        def fail(fd: int) -> None:
+            raise OSError(5, "Input/output error")
+
+        real, fs.sync = fs.sync, fail
+        try:
+            handle.messages.append("user", content)
+        except Exception as error:  # the parent judges it
+            return error
+        finally:
+            fs.sync = real
+    raise AssertionError("the append raised nothing")
+
+
+def open_store(root: str) -> list[str]:
+    with Store.open(root) as store:
+        store.threads.create().messages.append("user", "hello")
+        return [str(problem) for problem in store.check()]
+
+
+def die_at_call(root: str, number: int) -> None:
+    """Open a store, and die at the given changing call of `fs`."""
+    left = number
+    for name in ("mkdir", "write", "sync", "rename", "sync_directory"):
+
+        def counted(*args: Any, real: Any = getattr(fs, name)) -> Any:
+            nonlocal left
+            if left == 0:
+                os._exit(9)
+            left -= 1
+            return real(*args)
+
+        setattr(fs, name, counted)
+    Store.open(root)
