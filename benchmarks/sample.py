@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _WORDS = (
     'the parser reads a token and asks "what next?" before it gives up\n'
     "    return self.table[key] if key in self.table else None\n"
-    "naïve but correct: every branch ends in a leaf, every leaf has a way back\n"
+    "simple but correct: every branch ends in a leaf, every leaf has a way back\n"
     "$ pytest -q tests/unit && git commit -m 'say why' # 42 passed in 0.61s\n"
 )
 _POOL = 1000
@@ -33,7 +33,8 @@ def _pool() -> list[str]:
     lengths[50::100] = [_LARGE - _AROUND] * (_POOL // 100)
     text = _WORDS * (_LARGE // len(_WORDS) + 2)
     starts = (source.randrange(len(_WORDS)) for _ in lengths)
-    return [text[start : start + length] for start, length in zip(starts, lengths, strict=True)]
+    pool = [text[start : start + length] for start, length in zip(starts, lengths, strict=True)]
+    return [said.replace("simple", "naïve") if at % 10 == 0 else said for at, said in enumerate(pool)]
 
 
 def message(number: int) -> Said:

@@ -33,7 +33,10 @@ class StoreError(Exception):
         return self.reason
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), dict(self.__dict__))
+        fields = dict(self.__dict__)
+        if isinstance(self, OSError):
+            fields["errno"] = self.errno  # no entry of the instance's dict
+        return _rebuild, (type(self), fields)
 
 
 def _rebuild(kind: type[StoreError], fields: dict[str, object]) -> StoreError:

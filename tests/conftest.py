@@ -60,6 +60,6 @@ def _every_store_is_whole(request: pytest.FixtureRequest):
     if tmp_path is None or request.node.get_closest_marker("damaged"):
         return
     for format_file in tmp_path.rglob("fsstore.json"):
-        if ".fsstore" not in format_file.parts:
+        if format_file.is_file() and not {".fsstore", "threads"}.intersection(format_file.parts):
             with Store.open(format_file.parent, read_only=True) as left:
                 assert [str(problem) for problem in left.check()] == []

@@ -27,6 +27,7 @@ class LogBench:
             thread = store.threads.create(thread_id)
             self.path = Path(thread.messages.path)
             self.sent = thread.messages.extend({"role": "user", "content": f"message {n} ä€𝄞"} for n in range(count))
+        self.whole = self.data
 
     def ids(self, *places: int) -> list[str]:
         return [self.sent[place].id for place in places]

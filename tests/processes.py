@@ -1,9 +1,9 @@
 """Real processes for the tests: each runs one function in a fresh interpreter and can be spoken with, waited for and killed.
 
-    child = start(writes_for_ever, root)
-    child.hear()        # what the function gave to say()
-    child.kill()        # SIGKILL
-    run(appends, root)  # starts, waits, gives what the function returned, or raises what it raised
+    with start(writes_for_ever, root) as child:
+        child.hear()        # what the function gave to say()
+        child.kill()        # SIGKILL; also at the end of the block
+    run(appends, root)      # starts, waits, gives what the function returned, or raises what it raised
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 #: Seconds after which a child that says nothing is taken for hung.
-PATIENCE = 120.0
+PATIENCE = 60.0
 
 _parent: Connection
 
@@ -32,6 +32,14 @@ class Process:
         theirs.close()
         self.pid = self._child.pid
         self.tell((sys.path, function.__module__, function.__qualname__, args))
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave no child behind, whatever the test did with it."""
+        if not self._pipe.closed:
+            self.kill()
 
     def tell(self, value: Any) -> None:
         """Give the child something that its `hear()` returns."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -38,26 +39,31 @@ def run(arguments: list[str]) -> int:
     """Run a command line; give its exit code. No error leaves it but as a line on stderr."""
     prepare()
     try:
+        code = _invoke(arguments)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:
+        _drop_output()
+        code = exit_of(error)
+        if code is Exit.INTERRUPTED and sys.stderr.isatty():
+            sys.stderr.write("\n")  # behind the terminal's own ^C
+        if sentence := sentence_of(error):
+            note(sentence)
+    return code
+
+
+def _invoke(arguments: list[str]) -> int:
+    try:
         # not cli.main(): it prints an empty line of its own when interrupted
         with cli.make_context("fsstore", arguments) as context:
             cli.invoke(context)
-        sys.stdout.flush()
     except click.exceptions.Exit as end:
         return end.exit_code
-    except SystemExit:
-        raise
-    except BaseException as error:
-        return _fail(error)
     return Exit.OK
 
 
-def _fail(error: BaseException) -> int:
-    code = exit_of(error)
-    if code is Exit.CLOSED_PIPE:
-        sys.stdout = click.utils.PacifyFlushWrapper(sys.stdout)  # type: ignore[assignment]  # for the flush at exit
-    if code is Exit.INTERRUPTED and sys.stderr.isatty():
-        sys.stderr.write("\n")  # behind the terminal's own ^C
-    sentence = sentence_of(error)
-    if sentence:
-        note(sentence)
-    return code
+def _drop_output() -> None:
+    """Print what can be printed still; where nobody takes it, the interpreter must not complain of it when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO
 
+    from fsstore.codec import Object
+
 PROCESSES = 4
 MESSAGES = 40
 #: The last process stops at half of this message.
@@ -42,6 +44,16 @@ class Racer:
             self.half = int(number)
         elif line.endswith("\n"):
             self.acknowledged.append(word)
+
+    def sentence(self) -> str:
+        """Say for people what became of it."""
+        end = f", then {self.half} bytes of half a record, then SIGKILL" if self.half else ""
+        return f"{self.name} (pid {self.pid}): {len(self.acknowledged)} acknowledged{end}"
+
+    def report(self) -> Object:
+        """Say the same for programs."""
+        acknowledged = len(self.acknowledged)
+        return {"pid": self.pid, "acknowledged": acknowledged, "killed": self.half > 0, "half_record_bytes": self.half}
 
 
 def race(root: str, thread_id: str) -> list[Racer]:

@@ -45,4 +45,4 @@ def main(root: str, thread_id: str, name: str, count: int, tear_at: int) -> None
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], *map(int, sys.argv[4:6]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))

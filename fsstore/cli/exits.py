@@ -33,6 +33,10 @@ MEANINGS = {
 }
 
 
+class WrongUsageError(click.ClickException):
+    """A mistake in what was asked for, which the usage of the command would not explain."""
+
+
 def exit_of(error: BaseException) -> Exit:
     """Give the exit code that stands for an error."""
     for kind, code in (
@@ -40,6 +44,7 @@ def exit_of(error: BaseException) -> Exit:
         (click.Abort, Exit.INTERRUPTED),
         (BrokenPipeError, Exit.CLOSED_PIPE),
         (click.UsageError, Exit.USAGE),
+        (WrongUsageError, Exit.USAGE),
         (NotFoundError, Exit.NOT_FOUND),
         (LockTimeoutError, Exit.LOCKED),
     ):
@@ -55,7 +60,8 @@ def sentence_of(error: BaseException) -> str:
     if isinstance(error, BrokenPipeError):
         return ""
     if isinstance(error, click.ClickException):
-        return error.format_message()
+        hint = f" See `{error.ctx.command_path} --help`." if isinstance(error, click.UsageError) and error.ctx else ""
+        return error.format_message() + hint
     if isinstance(error, OSError) and not isinstance(error, StoreError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     if isinstance(error, (StoreError, OSError, ValueError)):

@@ -7,7 +7,8 @@ import os.path
 import click
 
 from fsstore import layout
-from fsstore.cli.output import clean, one_line
+from fsstore.cli.exits import WrongUsageError
+from fsstore.cli.output import one_line
 from fsstore.disk import fs
 from fsstore.errors import FormatError, InvalidNameError, NotFoundError, ThreadNotFoundError
 from fsstore.store import Store, default_root
@@ -38,6 +39,10 @@ class AmbiguousPrefixError(NotFoundError):
         return f"{len(self.matches)} threads begin with {self.id!r}: {shown}{f' and {more} more' if more > 0 else ''}"
 
 
+def _shown_root() -> str:
+    return one_line(default_root())
+
+
 def json_option(command: Command) -> Command:
     """Give a command `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs, and nothing else.")(command)
@@ -49,8 +54,7 @@ def store_options(command: Command) -> Command:
         "--root",
         metavar="DIR",
         default=default_root,
-        show_default=f"{clean(default_root())}; set FSSTORE_ROOT to change it",
-        help="The store's directory.",
+        help=f"The store's directory; by default $FSSTORE_ROOT, else the user's data directory, which makes {_shown_root()}.",
     )
     return root(json_option(command))
 
@@ -77,13 +81,13 @@ def open_store(root: str, *, lock_timeout: float | None = None, create: bool = F
         create: Whether a missing store is made.
 
     Raises:
-        UsageError: There is no store, or something that is none.
+        WrongUsageError: There is no store, or something that is none.
     """
     if not root.strip():
-        raise click.UsageError("--root is empty: name the store's directory")
+        raise WrongUsageError("--root is empty: name the store's directory")
     path = os.path.abspath(os.path.expanduser(root))
     if not create and not _has_store(path):
-        raise click.UsageError(f"no store at {path}: give its directory with --root, or make one with `fsstore import`")
+        raise WrongUsageError(f"no store at {path}: give its directory with --root, or make one with `fsstore import`")
     if lock_timeout is None:
         return Store.open(path, read_only=True)
     try:
@@ -91,7 +95,7 @@ def open_store(root: str, *, lock_timeout: float | None = None, create: bool = F
     except FormatError as error:
         if _has_store(path):
             raise
-        raise click.UsageError(str(error)) from None
+        raise WrongUsageError(str(error)) from None
 
 
 def _has_store(path: str) -> bool:
@@ -106,7 +110,7 @@ def find_thread(store: Store, given: str) -> ThreadHandle:
         AmbiguousPrefixError: Several do.
     """
     if not given:
-        raise click.UsageError("THREAD is empty: `fsstore ls` shows the threads")
+        raise WrongUsageError("THREAD is empty: `fsstore ls` shows the threads")
     try:
         if given in store.threads:
             return store.thread(given)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
 from io import TextIOWrapper
 
 from rich.console import Console
+from rich.text import Text
 
 from fsstore.records.messages import Message, text_of
 
@@ -33,7 +35,10 @@ def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
 
 
 def prepare() -> None:
-    """Have what the terminal's encoding lacks printed as an escape, not as an error."""
+    """Have what the terminal's encoding lacks printed as an escape, not as an error; a stream that was closed takes all."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -68,6 +73,15 @@ def words_of(content: Json) -> str:
         return content
     blocks = content if isinstance(content, list) else [content]
     return "\n".join(text_of([block]) or json.dumps(block, ensure_ascii=False) for block in blocks)
+
+
+def print_indented(console: Console, text: str, indent: int, width: int | None) -> None:
+    """Print text, cleaned, a few columns from the left; wrapped at `width`, where there is one."""
+    body = Text(clean(text), tab_size=4)
+    lines = body.wrap(console, max(20, width - indent)) if width else body.split(allow_blank=True)
+    for line in lines:
+        line.rstrip()
+        console.print(Text(" " * indent).append_text(line) if line else "")
 
 
 def message_json(message: Message) -> Object:

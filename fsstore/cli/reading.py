@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from fsstore.cli.options import find_thread, open_store, store_options
-from fsstore.cli.output import clean, emit, make_console, message_json, note, one_line, when, words_of
+from fsstore.cli.output import clean, emit, make_console, message_json, note, one_line, print_indented, when, words_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsstore.records.messages import Message
     from fsstore.records.threads import ThreadInfo
     from fsstore.resources.threads import ThreadHandle
     from fsstore.store import Store
 
-#: Columns of a list that nobody looks at in a terminal: ids stay whole, and what follows them is cut later.
-_PIPE_WIDTH = 160
+#: Columns for the ids of a list; in a terminal longer ones are cut.
+_ID_WIDTH = 36
 
 
 @click.command()
@@ -47,15 +44,18 @@ def _print_threads(store: Store, threads: list[ThreadInfo]) -> None:
     if not threads:
         console.print(f"No threads in {clean(store.root)}.")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("THREAD", overflow="fold", max_width=40 if console.is_terminal else None)
-    table.add_column("LAST USED", no_wrap=True)
-    table.add_column("MESSAGES", justify="right", no_wrap=True)
-    table.add_column("WHAT", no_wrap=True, overflow="ellipsis")
-    for info in threads:
-        used = when(store.threads.last_activity(info))
-        table.add_row(Text(one_line(info.id)), used, str(_count(store, info)), Text(_title(info)))
-    console.print(table, soft_wrap=False, width=None if console.is_terminal else _PIPE_WIDTH)
+    ids = [Text(one_line(info.id)) for info in threads]
+    width = min(_ID_WIDTH, max(len("THREAD"), *(id.cell_len for id in ids)))
+    console.print(Text(f"{'THREAD'.ljust(width)}  LAST USED         MESSAGES  WHAT", style="bold"))
+    for info, id in zip(threads, ids, strict=True):
+        if console.is_terminal:
+            id.truncate(width, overflow="ellipsis")  # a beginning of it is as good
+        id.pad_right(max(0, width - id.cell_len))
+        used, count = when(store.threads.last_activity(info)), _count(store, info)
+        row = id.append(f"  {used:16}  {count:8}  {_title(info)}")
+        if console.is_terminal:
+            row.truncate(console.width, overflow="ellipsis")
+        console.print(row)
 
 
 def _title(info: ThreadInfo) -> str:
@@ -69,7 +69,7 @@ def _note_unreadable(store: Store) -> None:
         note(f"threads that cannot be read: {', '.join(sorted(unreadable))}")
 
 
-@click.command()
+@click.command(short_help="Print a thread's current branch.")
 @click.argument("thread")
 @click.option("-n", "--last", type=click.IntRange(min=0), metavar="N", help="Only the last N messages.")
 @click.option("--leaf", metavar="MESSAGE", help="Another branch: the one that ends in this message.")
@@ -105,11 +105,4 @@ def _print_branch(thread: ThreadHandle, messages: list[Message]) -> None:
         console.print()
         heading = Text(one_line(message.role, 40), style="bold green")
         console.print(heading.append(f"  {when(message.created_at)}  {one_line(message.id)}", style="dim"))
-        _print_indented(console, clean(words_of(message.content)))
-
-
-def _print_indented(console: Console, text: str) -> None:
-    body = Text(text, tab_size=4)
-    lines = body.wrap(console, max(20, console.width - 4)) if console.is_terminal else body.split(allow_blank=True)
-    for line in lines:
-        console.print(Text("    ").append_text(line) if line.plain.strip() else "")
+        print_indented(console, words_of(message.content), 4, console.width if console.is_terminal else None)

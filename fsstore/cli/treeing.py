@@ -26,8 +26,9 @@ _ASCII = ("|- ", "`- ", "|  ", "   ")
 
 @click.command()
 @click.argument("thread")
+@click.option("--ids", is_flag=True, help="The messages' ids too, as `fsstore show --leaf` takes them.")
 @store_options
-def tree(thread: str, root: str, as_json: bool) -> None:
+def tree(thread: str, root: str, as_json: bool, ids: bool) -> None:
     """Draw a thread's message tree.
 
     A * stands before every message of the current branch, a > before its last one, the current leaf. What follows a message
@@ -40,7 +41,7 @@ def tree(thread: str, root: str, as_json: bool) -> None:
             for node in grown.nodes:
                 emit(node)
         else:
-            print_tree(make_console(), grown)
+            print_tree(make_console(), grown, ids=ids)
         note_damage(handle)
 
 
@@ -93,21 +94,23 @@ def _node(message: Message, on_branch: bool, is_leaf: bool) -> dict[str, str | b
     }
 
 
-def print_tree(console: Console, grown: Grown, indent: str = "") -> None:
+def print_tree(console: Console, grown: Grown, *, ids: bool = False, indent: str = "") -> None:
     """Draw a tree, one line a message, cut to the width of the terminal."""
     if not grown.nodes:
         console.print(f"{indent}No messages.")
     room = console.width - len(indent) if console.is_terminal else _PREVIEW
     for at, guide in grown.rows(_LINES if console.encoding.startswith("utf") else _ASCII):
-        line = _row(grown.nodes[at], guide if len(guide) <= room // 2 else f"…{guide[len(guide) - room // 2 + 1 :]}")
+        shown = guide if len(guide) <= room // 2 else f"…{guide[len(guide) - room // 2 + 1 :]}"
+        line = _row(grown.nodes[at], shown, ids)
         line.truncate(room, overflow="ellipsis")
         console.print(Text(indent).append_text(line))
 
 
-def _row(node: dict[str, str | bool | None], guide: str) -> Text:
-    mark, style = (
-        ("> ", "bold green") if node["is_current_leaf"] else ("* ", "green") if node["on_current_branch"] else ("  ", "")
-    )
+def _row(node: dict[str, str | bool | None], guide: str, ids: bool) -> Text:
+    style = "green" if node["on_current_branch"] else ""
+    mark = "> " if node["is_current_leaf"] else "* " if style else "  "
     line = Text(mark, style="bold green").append(guide, style="dim")
-    line.append(one_line(str(node["role"]), 20), style=style or "bold")
+    line.append(one_line(str(node["role"]), 20), style=f"bold {style}")
+    if ids:
+        line.append(f"  {one_line(str(node['id']))}", style="dim")
     return line.append(f"  {one_line(str(node['preview']))}", style=style)

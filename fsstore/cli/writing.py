@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass, field
 
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fsstore.cli.exits import Exit
+from fsstore.cli.exits import Exit, WrongUsageError
 from fsstore.cli.options import find_thread, open_store, writing_options
 from fsstore.cli.output import emit, make_console, message_json, note, one_line
 from fsstore.errors import AlreadyExistsError
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from fsstore.upkeep.imports import Imported
 
 
+#: Characters of the first message that stand in the `preview` of a thread made here.
+_PREVIEW = 120
+
+
 @click.command()
 @click.argument("thread")
 @click.argument("role")
@@ -36,32 +41,34 @@ def append(thread: str, role: str, text: str, create: bool, root: str, as_json: 
     ROLE is any word: user, assistant, ... TEXT is what was said; with - or without TEXT it is read from the standard input, and
     a newline at its end is left out. Put -- before a TEXT that begins with a dash.
     """
+    said = _text(text) if create else ""  # before anything is made
     with open_store(root, lock_timeout=lock_timeout, create=create) as store:
-        handle = _created(store, thread) if create else find_thread(store, thread)
-        message = handle.messages.append(role, _read_input() if text == "-" else text)
+        handle = _created(store, thread, said) if create else find_thread(store, thread)
+        message = handle.messages.append(role, said if create else _text(text))
     if as_json:
         emit({"thread_id": handle.id, **message_json(message)})
     else:
-        below = f", below {one_line(message.parent_id)}" if message.parent_id else ", the first message"
-        make_console().print(f"{message.id} in {one_line(handle.id)}{below}")
+        below = f", below {one_line(message.parent_id)}" if message.parent_id else ", as its first message"
+        make_console().print(f"Appended {message.id} to {one_line(handle.id)}{below}.")
 
 
-def _created(store: Store, id: str) -> ThreadHandle:
+def _created(store: Store, id: str, said: str) -> ThreadHandle:
     if id not in store.threads:
-        try:
-            return store.threads.create(id)
-        except AlreadyExistsError:
-            pass  # begun meanwhile by another process
+        with contextlib.suppress(AlreadyExistsError):  # begun meanwhile by another process
+            return store.threads.create(id, preview=" ".join(said.split())[:_PREVIEW])
     return store.thread(id)
 
 
-def _read_input() -> str:
+def _text(given: str) -> str:
+    """Give the message's text, from the standard input where the command line says so."""
+    if given != "-":
+        return given
     if sys.stdin.isatty():
         note("reading the message from the terminal; end it with Ctrl-D")
     try:
         return sys.stdin.buffer.read().decode().removesuffix("\n")
     except UnicodeDecodeError as error:
-        raise click.UsageError(f"the standard input is no UTF-8 text: byte {error.start} cannot be read") from None
+        raise WrongUsageError(f"the standard input is no UTF-8 text: byte {error.start} cannot be read") from None
 
 
 @dataclass(slots=True)
@@ -120,17 +127,13 @@ def import_(
 def _with_progress(store: Store, format: str, file: BinaryIO) -> Iterator[Imported]:
     """Import one file with a progress bar where somebody looks."""
     console = make_console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[threads]} threads"),
-        TimeRemainingColumn(),
-    )
+    threads = TextColumn("{task.fields[threads]} threads")
+    columns = (TextColumn("{task.description}"), BarColumn(), threads, TimeRemainingColumn())
     size = _size(file)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(one_line(file.name, 40), total=size, threads=0)
-        for threads, done in enumerate(import_stream(store, format, file, file.name), 1):
-            progress.update(task, completed=file.tell() if size else None, threads=threads)
+        for number, done in enumerate(import_stream(store, format, file, file.name), 1):
+            progress.update(task, completed=file.tell() if size else None, threads=number)
             yield done
 
 

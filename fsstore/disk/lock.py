@@ -49,7 +49,7 @@ class Lock:
 
     def __init__(self, locks: Locks, path: str) -> None:
         self._locks = locks
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         self.path = path
         self.fd = -1
         self.generation = -1
@@ -67,9 +67,9 @@ class Lock:
         held = self._locks.held
         if held.count != among:
             raise RuntimeError(f"taking {self.path} while holding another lock: name all of an operation at once")
-        if not self._mutex.acquire(False):
-            self._wait_for_thread()
         try:
+            if not self._mutex.acquire(False):
+                self._wait_for_thread()
             if self.fd < 0 or not _try_lock(self.fd):  # type: ignore[misc]  # an open file means that it is loaded
                 self._take_slowly()
             while not (status := fs.fstat(self.fd)).st_nlink:
@@ -79,19 +79,27 @@ class Lock:
             held.count = among + 1
         except BaseException:
             held.count = among
-            try:
-                self.drop()  # an interrupt may have come after the lock: closing its only descriptor frees it
-            finally:
-                self._mutex.release()
+            self.release()
             raise
 
     def give(self, *_: object) -> None:
         """Give the lock back."""
-        self._locks.held.count -= 1
         try:
+            self._locks.held.count -= 1
             _unlock(self.fd)
-        finally:
             self._mutex.release()
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let go of whatever an interrupt left this thread holding; closing the only descriptor frees the file."""
+        if self._mutex._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001  # as threading.Condition asks it
+            self._locks.held.count = 0
+            try:
+                self.drop()
+            finally:
+                self._mutex.release()
 
     __enter__ = take
     __exit__ = give
@@ -136,7 +144,7 @@ class Lock:
 
     def if_idle(self, call: Callable[[], None]) -> bool:
         """Call something while no thread of this process holds or awaits the lock; say whether it was called."""
-        if not self._mutex.acquire(blocking=False):
+        if self._mutex._is_owned() or not self._mutex.acquire(blocking=False):  # type: ignore[attr-defined]  # noqa: SLF001
             return False
         try:
             call()
@@ -146,7 +154,7 @@ class Lock:
 
     def forget(self) -> None:
         """Start anew in a forked child: its copy of the descriptor goes, the parent's lock stays."""
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         self.drop()
 
 

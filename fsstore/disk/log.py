@@ -11,7 +11,7 @@ from fsstore import codec, layout
 from fsstore.disk import fs
 from fsstore.disk.follow import TAIL, Follower, read_new
 from fsstore.disk.writer import Fold, Writer
-from fsstore.errors import SyncFailedError
+from fsstore.errors import NotFoundError, SyncFailedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,17 +71,18 @@ class Log:
         if root.read_only:
             root.check_writable()
         lock = root.locks[self.lock]
-        lock.take()
         try:
-            writer, data, ids = self.append_locked(make)
-            if not (root.full and data):
-                return ids
-            if not root.local:
-                self._sync(writer, ids)  # before another machine is let in
-                return ids
-            writer.pin()
-        finally:
-            lock.give()
+            with lock:
+                writer, data, ids = self.append_locked(make)
+                if not (root.full and data):
+                    return ids
+                if not root.local:
+                    self._sync(writer, ids)  # before another machine is let in
+                    return ids
+                writer.pin()
+        except BaseException:
+            lock.release()  # an interrupt may have come between the lock and the block
+            raise
         try:
             self._sync(writer, ids)
         finally:
@@ -93,9 +94,20 @@ class Log:
         """Append under a lock that the caller holds, without the sync; see `append` and `sync_locked`."""
         while True:
             writer = self.writer()
-            data, ids = make(writer)
-            if not data or self._put(writer, data):
+            try:
+                data, ids = make(writer)
+            except NotFoundError:
+                if self._is_in_place(writer):
+                    raise
+                self.root.let_go(self.path, writer)  # what was not found may be in the file that replaced it
+                continue
+            if data:
+                if self._put(writer, data):
+                    return writer, data, ids
+            elif self._is_in_place(writer):
                 return writer, data, ids
+            else:
+                self.root.let_go(self.path, writer)
 
     def sync_locked(self, writer: Writer, ids: tuple[str, ...], *, always: bool = False) -> None:
         """Sync what `append_locked` wrote, for operations of several files whose order matters.
@@ -107,9 +119,10 @@ class Log:
 
     def writer(self) -> Writer:
         """Give the log held open and known to its end; the caller holds the lock."""
-        writer: Writer | None = self.root.held(self.path)  # type: ignore[assignment]  # the root knows logs by what it needs
+        writer: Writer | None = self.root.held.get(self.path)  # type: ignore[assignment]  # the root knows logs by what it needs
         if writer is None:
             return self._open()
+        writer.used = True
         if writer.generation != writer.lock.generation:
             if not self.root.local or self._is_tainted():
                 return self._open()  # off the local disk, a descriptor held over another machine's write is stale
@@ -142,7 +155,7 @@ class Log:
 
     def _open(self) -> Writer:
         root = self.root
-        held = root.held(self.path)
+        held = root.held.get(self.path)
         if held is not None:
             root.let_go(self.path, held)
         if self._is_tainted():
@@ -307,11 +320,16 @@ def sort_lines(data: bytes) -> bytes:
         data += b"\n" if codec.read_line(last).end == len(last) else codec.SEAL
     groups: list[tuple[str, bytes]] = [("", b"")]
     for raw in data.split(b"\n"):
-        if not raw:
-            continue
-        records = codec.read_line(raw).records
-        if records:
-            groups.append((records[0].record["id"], raw + b"\n"))
-        else:
-            groups[-1] = (groups[-1][0], groups[-1][1] + raw + b"\n")
+        at = 0
+        for piece in codec.read_line(raw + b"\n").records:
+            _put_behind(groups, raw[at : piece.start])
+            groups.append((piece.record["id"], raw[piece.start : piece.end] + b"\n"))
+            at = piece.end
+        _put_behind(groups, raw[at:])
     return b"".join(group for _, group in sorted(groups))
+
+
+def _put_behind(groups: list[tuple[str, bytes]], rest: bytes) -> None:
+    if rest.strip(b" \t\r"):
+        seal = b"\n" if rest.endswith(b"~") else codec.SEAL
+        groups[-1] = (groups[-1][0], groups[-1][1] + rest + seal)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os.path
 import weakref
-from collections import OrderedDict
 from functools import partial
 
 from fsstore import layout
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
         """A log's descriptor as the root sees it."""
 
         lock: Lock
+        used: bool
 
         def is_pinned(self) -> bool:
             """Say whether a thread uses the descriptor outside the lock."""
@@ -68,7 +68,8 @@ class Root:
         #: Logs of which a sync failed in this process, in case the mark on disk could not be made.
         self.tainted: set[str] = set()
         self._log_limit = max_open_files - max_open_files // 4
-        self._held: OrderedDict[str, Held] = OrderedDict()
+        #: Logs held open, by path, the longest held first.
+        self.held: dict[str, Held] = {}
         self._local: bool | None = None
         #: Called in a forked child: what else holds mutexes that a thread of the parent may have held.
         self.on_fork: list[Callable[[], None]] = []
@@ -86,29 +87,23 @@ class Root:
         if self.read_only:
             raise ReadOnlyError(self.path)
 
-    def held(self, path: str) -> Held | None:
-        """Give a log's open descriptor and mark it as used last."""
-        held = self._held.get(path)
-        if held is not None:
-            self._held.move_to_end(path)
-        return held
-
     def hold(self, path: str, held: Held) -> None:
-        """Keep a log's descriptor open, and let go of those used longest ago above the limit."""
-        self._held[path] = held
-        while len(self._held) > self._log_limit and self._let_one_go(held):
+        """Keep a log's descriptor open, and above the limit let go of one that was not used lately."""
+        self.held[path] = held
+        while len(self.held) > self._log_limit and self._let_one_go(held):
             pass
 
     def _let_one_go(self, newest: Held) -> bool:
-        for path, held in list(self._held.items()):
-            if held is newest:
+        for path, held in list(self.held.items()) * 2:
+            if held is newest or held.used:
+                held.used = False  # a second chance: it goes the next time unless it is used before
                 continue
             close = partial(self._let_go_unused, path, held)
             if held.lock is newest.lock:  # held by this very thread
                 close()
             else:
                 held.lock.if_idle(close)
-            if path not in self._held:
+            if path not in self.held:
                 return True
         return False
 
@@ -118,20 +113,20 @@ class Root:
 
     def let_go(self, path: str, held: Held) -> None:
         """Close a log's descriptor; whoever calls this holds its lock."""
-        if self._held.get(path) is held:
-            del self._held[path]
+        if self.held.get(path) is held:
+            del self.held[path]
         held.close()
 
     def close(self) -> None:
         """Close every descriptor that no thread uses just now."""
-        for path, held in list(self._held.items()):
+        for path, held in list(self.held.items()):
             held.lock.if_idle(partial(self._let_go_unused, path, held))
         self.locks.close()
 
     def forget(self) -> None:
         """Start anew in a forked child: close its copies of the descriptors, and touch nothing on disk."""
-        held = list(self._held.values())
-        self._held.clear()
+        held = list(self.held.values())
+        self.held.clear()
         for one in held:
             one.forget()
         for forget in self.on_fork:

@@ -70,7 +70,20 @@ class Writer(Follower):
         The descriptor stays open while a thread has it pinned, to sync it outside the lock.
     """
 
-    __slots__ = ("_doomed", "_guard", "_users", "directory", "fd", "fold", "generation", "lock", "seal", "suffix", "synced_up")
+    __slots__ = (
+        "_doomed",
+        "_guard",
+        "_users",
+        "directory",
+        "fd",
+        "fold",
+        "generation",
+        "lock",
+        "seal",
+        "suffix",
+        "synced_up",
+        "used",
+    )
 
     def __init__(self, fd: int, fold: Fold, lock: locking.Lock) -> None:
         super().__init__()
@@ -81,6 +94,7 @@ class Writer(Follower):
         self.seal = b""
         self.suffix = clock.random_suffix()
         self.synced_up = False
+        self.used = True
         self.directory: tuple[int, int] | None = None
         self._users: set[int] = set()
         self._doomed = False
@@ -89,8 +103,8 @@ class Writer(Follower):
     def mint(self) -> str:
         """Give an id greater than every id of the log."""
         fold = self.fold
-        fold.stamp, fold.greatest = clock.next_id(fold.stamp, self.suffix)
-        return fold.greatest
+        fold.stamp, fold.greatest = minted = clock.next_id(fold.stamp, self.suffix)
+        return minted[1]
 
     def lose(self) -> None:
         """Have the file read anew before the next append."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from fsstore import tree
+from fsstore import codec, tree
 from fsstore.disk import fs
+from fsstore.disk.follow import raw_lines_back
 from fsstore.errors import CorruptError, MessageNotFoundError
-from fsstore.records.messages import Message, make_message, shown_id
+from fsstore.records.messages import Message, is_message, make_message, shown_id
 from fsstore.resources import stamp as stamps
 from fsstore.resources.index import Provisional
 from fsstore.resources.tail import NeedIndex, Tail
@@ -113,10 +114,11 @@ class TreeReader:
 
         def collect(fd: int, index: Index) -> dict[str | None, list[str]]:
             shown = _Shown(fd, index)
-            return {
-                None if at == tree.NONE else shown[at]: [shown[child] for child in below]
-                for at, below in index.tree.children().items()
-            }
+            below: dict[str | None, list[str]] = {}
+            for at, children in index.tree.children().items():
+                parent = None if at == tree.NONE else shown[at]
+                below.setdefault(parent, []).extend(shown[child] for child in children)
+            return below
 
         return self._reading(collect, exact=True) or {}
 
@@ -127,6 +129,20 @@ class TreeReader:
             return []
         try:
             return self.with_index(opened, lambda _, index: list(index.damage), exact=True)
+        finally:
+            fs.close(opened)
+
+    def last_time(self) -> int:
+        """Give the time of the newest message of the log, gone or not, in Unix seconds; 0 where there is none."""
+        opened = self._open()
+        if opened is None:
+            return 0
+        try:
+            for _, raw in raw_lines_back(opened, fs.fstat(opened).st_size):
+                for piece in reversed(codec.read_line(raw).records):
+                    if is_message(piece.record):
+                        return make_message(piece.record, None).created_at
+            return 0
         finally:
             fs.close(opened)
 

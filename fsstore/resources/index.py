@@ -44,6 +44,8 @@ class Index:
     finds otherwise raises `Provisional`, and `build(exact=True)` then decodes every line.
 
     Attributes:
+        given: The newest message of each given id.
+        older_given: For a message whose given id was given before, the one that had it last.
         damage: What was passed over; complete only where `exact`.
         sorted: Whether the file's own order is the order of the ids.
         plain: Whether all records are messages and moves of the leaf, so that no message is gone.
@@ -60,6 +62,7 @@ class Index:
         self.offsets = array("Q")
         self.lengths = array("I")
         self.given: dict[str, int] = {}
+        self.older_given: dict[int, int] = {}
         self.damage: list[Damage] = []
         self.sorted = True
         self.plain = True
@@ -205,6 +208,8 @@ class Index:
     def _add_keys(self, fd: int, at: int, offset: int, record: Object) -> None:
         given = given_id_of(record)
         if given:
+            if given in self.given:
+                self.older_given[at] = self.given[given]
             self.given[given] = at
         if record.get("replaces") is not None:
             self._remove(self._named(fd, record["replaces"], offset))
@@ -261,8 +266,13 @@ class Index:
         return self._find(fd, id.encode("utf-8", "replace"))
 
     def find(self, fd: int, id: str) -> int:
-        """Give the position of a message that is not gone, by the id it shows or its record id, or `tree.NONE`."""
+        """Give the position of a message that is not gone, by the id it shows or its record id, or `tree.NONE`.
+
+        Of several that show one id, the newest.
+        """
         at = self.given.get(id, tree.NONE)
+        while at != tree.NONE and self.tree.gone[at]:
+            at = self.older_given.get(at, tree.NONE)
         if at == tree.NONE:
             at = self.find_record(fd, id)
         return tree.NONE if at == tree.NONE or self.tree.gone[at] else at

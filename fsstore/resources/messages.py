@@ -275,7 +275,7 @@ class Messages(TreeReader):
 
     def _add(self, drafts: list[Draft], above: Callable[[Writer], Place] | None = None) -> list[Message]:
         """Append messages, each below the one before, the first one below the current leaf or what `above` gives."""
-        bodies = [draft.body() for draft in drafts]  # refused values are refused before the lock is taken
+        bodies = [draft.body() for draft in drafts]  # what cannot be stored is refused before the lock is taken
 
         def make(writer: Writer) -> Made:
             tip: Tip = writer.fold  # type: ignore[assignment]  # the log made it by self._tip

@@ -183,12 +183,14 @@ class RunHandle:
         Crash: The old status or the new one.
         Concurrency: Read and replaced under one lock.
         """
+        problem = None if error is None else error.to_json()
+        codec.check_json(problem, "the error")
 
         def change(old: Object) -> Object:
             info = _run(old, self._runs.thread_id)
             if info.is_terminal and not force:
                 raise RunInTerminalStateError(self.id, str(info.status))
-            return {"status": str(_status(status)), "last_error": None if error is None else error.to_json()}
+            return {"status": str(_status(status)), "last_error": problem}
 
         self._root.check_writable()
         with self._root.locks[self._lock]:

@@ -8,7 +8,7 @@ from fsstore import clock, codec, layout
 from fsstore.disk import document, fs
 from fsstore.disk.collection import Collection
 from fsstore.disk.log import Log
-from fsstore.errors import AlreadyExistsError, CorruptError, FormatError, MessageNotFoundError, ThreadNotFoundError
+from fsstore.errors import AlreadyExistsError, CorruptError, MessageNotFoundError, ThreadNotFoundError
 from fsstore.records.threads import ThreadInfo
 from fsstore.resources.messages import Messages
 from fsstore.resources.runs import Runs
@@ -65,7 +65,7 @@ class ThreadHandle:
         return info
 
     def last_activity(self) -> int:
-        """Give the time of the newest message of the branch, or of the last upsert, whichever is later (Unix seconds)."""
+        """Give the time of the newest message, or of the last upsert, whichever is later (Unix seconds)."""
         return self._threads.last_activity(self.info())
 
     def archive(self) -> ThreadInfo:
@@ -159,11 +159,7 @@ class Threads:
 
     def last_activity(self, info: ThreadInfo) -> int:
         """Give the time of a thread's newest message or of its last upsert, whichever is later (Unix seconds)."""
-        try:
-            newest = self.handle(info.id).messages.leaf()
-        except FormatError:  # a log of a later version must not hide the other threads
-            newest = None
-        return max(_seconds(info.updated_at), newest.created_at if newest else 0)
+        return max(_seconds(info.updated_at), self.handle(info.id).messages.last_time())
 
     def with_message(self, message_id: str) -> ThreadHandle:
         """Find the thread that holds a message, by the message's id alone.
@@ -171,7 +167,10 @@ class Threads:
         Raises:
             MessageNotFoundError: No thread does.
         """
-        needle = codec.encode_line({"": message_id})[5:-3]
+        try:
+            needle = codec.encode_line({"": message_id})[5:-3]
+        except ValueError:
+            raise MessageNotFoundError(message_id) from None
         for id in self._documents.ids():
             thread = self.handle(id)
             # A writer of another make may have escaped what is not ASCII; only its index can tell then.
@@ -334,7 +333,7 @@ class Threads:
         return {"leaf_ids": leaf_ids, "greatest": greatest, "versions": versions}
 
     def _move_to_trash(self, thread: ThreadHandle, deletion: str) -> None:
-        held = self._root.held(thread.messages.path)
+        held = self._root.held.get(thread.messages.path)
         if held is not None:
             self._root.let_go(thread.messages.path, held)
         trash = f"{self._root.path}/{layout.TRASH}"

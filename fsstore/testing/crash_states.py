@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PAGE = 4096
 #: Up to so many effects every subset is a state; above, a choice of them.
 EXHAUSTIVE = 6
-#: Writes up to so many bytes are torn at every byte; longer ones at some.
+#: Writes up to so many bytes are torn at every byte where nothing else is said; longer ones at some.
 SHORT = 256
 
 
@@ -135,13 +135,14 @@ if TYPE_CHECKING:
     _Effect: TypeAlias = _Data | _Size | _Link | _Cut | _Move
 
 
-def power_cuts(before: Image, calls: Sequence[Call], *, start: int = 0, seed: int = 0) -> Iterator[State]:
+def power_cuts(before: Image, calls: Sequence[Call], *, start: int = 0, short: int = SHORT, seed: int = 0) -> Iterator[State]:
     """Give what the disk may hold when the power is cut between any two of the calls, or during one.
 
     Args:
         before: What was there, all of it durable.
         calls: What was done since (`Recorder.calls`).
         start: Only cuts after so many calls.
+        short: Writes up to so many bytes are torn at every byte, longer ones at some.
         seed: Of the random choice where there are too many subsets.
     """
     disk = _Disk(before)
@@ -153,16 +154,17 @@ def power_cuts(before: Image, calls: Sequence[Call], *, start: int = 0, seed: in
         for kept in _subsets(len(disk.pending), chance):
             yield State(position, disk.image(kept), _describe(position, call, disk.lost(kept)))
         if isinstance(call, Write):
-            yield from _torn(disk, position, call, everything=False)
+            yield from _torn(disk, position, call, short, everything=False)
 
 
-def kills(before: Image, calls: Sequence[Call], *, start: int = 0) -> Iterator[State]:
+def kills(before: Image, calls: Sequence[Call], *, start: int = 0, short: int = SHORT) -> Iterator[State]:
     """Give what the disk holds when the process, but not the machine, dies between any two of the calls, or during one.
 
     Args:
         before: What was there.
         calls: What was done since.
         start: Only deaths after so many calls.
+        short: Writes up to so many bytes are torn at every byte, longer ones at some.
     """
     disk = _Disk(before)
     for position in range(len(calls) + 1):
@@ -171,7 +173,7 @@ def kills(before: Image, calls: Sequence[Call], *, start: int = 0) -> Iterator[S
             continue
         yield State(position, disk.image(range(len(disk.pending))), _describe(position, call, []))
         if isinstance(call, Write):
-            yield from _torn(disk, position, call, everything=True)
+            yield from _torn(disk, position, call, short, everything=True)
 
 
 def after_all(before: Image, calls: Sequence[Call]) -> Image:
@@ -284,11 +286,11 @@ def _subsets(count: int, chance: random.Random) -> Iterator[Collection[int]]:
         yield [number for number in every if chance.random() < 0.5]
 
 
-def _torn(disk: _Disk, position: int, call: Write, *, everything: bool) -> Iterator[State]:
+def _torn(disk: _Disk, position: int, call: Write, short: int, *, everything: bool) -> Iterator[State]:
     """Give the states in which only the first bytes of the write just made came through."""
     mine = len(_effects(call, Image()))
     others = range(len(disk.pending) - mine)
-    for length in _lengths(len(call.data)):
+    for length in _lengths(len(call.data), short):
         part = Write(call.path, call.file, call.offset, call.data[:length], call.grown and call.offset + length)
         effects = _effects(part, Image())
         what = _describe(position, call, [f"all but its first {length} bytes"])
@@ -297,8 +299,8 @@ def _torn(disk: _Disk, position: int, call: Write, *, everything: bool) -> Itera
             yield State(position - 1, disk.image((), effects), f"{what}, and all else that was not synced")
 
 
-def _lengths(length: int) -> Iterator[int]:
-    if length <= SHORT:
+def _lengths(length: int, short: int) -> Iterator[int]:
+    if length <= short:
         yield from range(1, length)
         return
     ends = {1, 2, 7, 43, 94, length // 3, length // 2, length - 2, length - 1}

@@ -11,6 +11,7 @@ from fsstore.disk import fs
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
     from typing import TypeAlias
 
     #: What tells one inode from another on a real disk: device and number.
@@ -78,18 +79,20 @@ class Image:
 
     def tree(self) -> dict[str, bytes | None]:
         """Give all that can be reached: a path for each entry, with a file's bytes, or None for a directory."""
-        found: dict[str, bytes | None] = {}
+        return {path: None if node in self.directories else self.content(node) for path, node in self._walk()}
+
+    def paths(self) -> dict[int, str]:
+        """Give a path for each node that can be reached."""
+        return {node: path for path, node in self._walk()}
+
+    def _walk(self) -> Iterator[tuple[str, int]]:
         rest = [("", BASE)]
         while rest:
             above, directory = rest.pop()
             for name, node in sorted(self.directories[directory].items()):
-                path = f"{above}{name}"
+                yield f"{above}{name}", node
                 if node in self.directories:
-                    found[path] = None
-                    rest.append((f"{path}/", node))
-                else:
-                    found[path] = self.content(node)
-        return found
+                    rest.append((f"{above}{name}/", node))
 
     def write(self, base: str) -> None:
         """Write all that can be reached into a new directory."""

@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass
 
 from fsstore.disk import fs
-from fsstore.testing.image import Image, inode_of, is_lock
+from fsstore.testing.image import BASE, Image, inode_of, is_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """A file came to be, empty (open(2) with O_CREAT)."""
+    """A file came to be, empty (open(2) with O_CREAT). In all calls `path` is for people: the name below the base."""
 
     path: str
     directory: int
@@ -138,7 +138,8 @@ class Recorder:
         self.dies_at = dies_at
         self.calls: list[Call] = []
         self.before, self._nodes = Image.read(self._base)
-        self._now = self.before.copy()  # of use for numbering new nodes only
+        self._now = self.before.copy()  # for the numbers of new nodes only
+        self._paths = {BASE: "", **self.before.paths()}
 
     def __enter__(self) -> Self:
         for name in self._NAMES:
@@ -164,9 +165,9 @@ class Recorder:
             self._nodes.pop(inode, None)  # its number may have been another file's before
         elif is_new:
             self._nodes[inode] = file = self._now.add_file()
-            self.calls.append(Create(self._below(path), directory, os.path.basename(path), file))
+            self.calls.append(Create(self._named(file, path), directory, os.path.basename(path), file))
         elif flags & os.O_TRUNC:
-            self.calls.append(Truncate(self._below(path), self._nodes[inode], 0))
+            self.calls.append(Truncate(self._named(self._nodes[inode], path), self._nodes[inode], 0))
         return fd
 
     def _mkdir(self, path: str, mode: int = 0o777) -> None:
@@ -177,7 +178,7 @@ class Recorder:
         self._live()
         self._real["mkdir"](path, mode)
         self._nodes[inode_of(fs.stat(path))] = child = self._now.add_directory()
-        self.calls.append(Mkdir(self._below(path), directory, os.path.basename(path), child))
+        self.calls.append(Mkdir(self._named(child, path), directory, os.path.basename(path), child))
 
     def _write(self, fd: int, data: bytes) -> int:
         file = self._nodes.get(inode_of(fs.fstat(fd)))
@@ -188,7 +189,7 @@ class Recorder:
         written: int = self._real["write"](fd, data)
         offset = fs.seek(fd, 0, os.SEEK_CUR) - written
         end = offset + written
-        self.calls.append(Write(f"node {file}", file, offset, bytes(data[:written]), end if end > size else None))
+        self.calls.append(Write(self._paths[file], file, offset, bytes(data[:written]), end if end > size else None))
         return written
 
     def _truncate(self, fd: int, size: int) -> None:
@@ -197,7 +198,7 @@ class Recorder:
             self._live()
         self._real["truncate"](fd, size)
         if file is not None:
-            self.calls.append(Truncate(f"node {file}", file, size))
+            self.calls.append(Truncate(self._paths[file], file, size))
 
     def _rename(self, source: str, target: str) -> None:
         old, new = self._directory_of(source), self._directory_of(target)
@@ -207,7 +208,7 @@ class Recorder:
         node = self._nodes[inode_of(fs.stat(source))]
         self._real["rename"](source, target)
         names = (old, os.path.basename(source)), (new, os.path.basename(target))
-        self.calls.append(Rename(f"{self._below(source)} -> {self._below(target)}", node, *names))
+        self.calls.append(Rename(self._named(node, target), node, *names))
 
     def _unlink(self, path: str) -> None:
         directory = self._directory_of(path)
@@ -217,15 +218,15 @@ class Recorder:
         self._live()
         node = self._nodes[inode_of(fs.stat(path))] if fs.exists(path, 0) else -1
         self._real["unlink"](path)
-        self.calls.append(Unlink(self._below(path), directory, os.path.basename(path), node))
+        self.calls.append(Unlink(self._paths.get(node, path), directory, os.path.basename(path), node))
 
     def _sync(self, fd: int) -> None:
         file = self._nodes.get(inode_of(fs.fstat(fd)))
-        self._sync_unless_left_out("sync", fd, None if file is None else Sync(f"node {file}", file))
+        self._sync_unless_left_out("sync", fd, None if file is None else Sync(self._paths[file], file))
 
     def _sync_directory(self, path: str) -> None:
         directory = self._nodes.get(inode_of(fs.stat(path)))
-        call = None if directory is None else SyncDirectory(self._below(path), directory)
+        call = None if directory is None else SyncDirectory(self._paths[directory], directory)
         self._sync_unless_left_out("sync_directory", path, call)
 
     def _sync_unless_left_out(self, name: str, what: int | str, call: Sync | SyncDirectory | None) -> None:
@@ -246,5 +247,7 @@ class Recorder:
         except FileNotFoundError:
             return None
 
-    def _below(self, path: str) -> str:
-        return os.path.relpath(path, self._base)
+    def _named(self, node: int, path: str) -> str:
+        """Note what a node is called now; give it, below the base."""
+        self._paths[node] = name = os.path.relpath(path, self._base)
+        return name

@@ -133,6 +133,11 @@ class _Check:
             index.build(fd, status, exact=True)
             for damage in sorted(index.damage, key=lambda damage: damage.offset):
                 yield self._problem(path, damage.offset, damage.kind, damage.reason)
+            for at, older in index.older_given.items():
+                if not index.tree.gone[at] and not index.tree.gone[older]:
+                    given = index.record_at(fd, at)["given_id"]
+                    detail = f"an older message has the given id {given[:60]!r} as well; look-ups find this one"
+                    yield self._problem(path, index.offsets[at], "duplicate-given-id", detail)
             if not index.sorted:
                 yield self._problem(path, None, "unsorted", "the records do not ascend by id; the next append sorts them")
             yield from self._fragment(path, fd, index.follower.end, status.st_size)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -14,9 +15,9 @@ from typing import Any
 
 from fsstore import Store
 from fsstore.disk import fs
-from fsstore.testing.crash_states import State, after_all
+from fsstore.testing.crash_states import State, after_all, power_cuts
 from fsstore.testing.image import Image
-from fsstore.testing.trace import Recorder
+from fsstore.testing.trace import Killed, Recorder
 
 View = dict[str, Any]
 #: What `check` may find after a crash: a write that is not whole, a temp file nobody needs, a cache that does not fit.
@@ -130,6 +131,17 @@ def record(operation: Operation, world: Path, durability: str = "full", **option
     return recording
 
 
+@contextmanager
+def no_sync() -> Iterator[None]:
+    """Looking at a disk needs no other disk to keep it."""
+    real = fs.sync, fs.sync_directory
+    fs.sync = fs.sync_directory = lambda what: None
+    try:
+        yield
+    finally:
+        fs.sync, fs.sync_directory = real
+
+
 @dataclass
 class Disk:
     """One disk that a crash may leave, and all the moments at which it may."""
@@ -152,6 +164,11 @@ def disks(states: Iterable[State]) -> list[Disk]:
 def problems(recording: Recording, states: Iterable[State], place: Path, *, promises: str = "each step") -> Iterator[str]:
     """Give what is wrong with each disk. `promises` is how much of what was acknowledged must be there: each step,
     or, where nothing was synced, none of them."""
+    with no_sync():
+        yield from _problems(recording, states, place, promises)
+
+
+def _problems(recording: Recording, states: Iterable[State], place: Path, promises: str) -> Iterator[str]:
     for disk in disks(states):
         root = place / recording.operation.place
         disk.image.write(str(place))
@@ -166,21 +183,21 @@ def problems(recording: Recording, states: Iterable[State], place: Path, *, prom
 def _inspect(recording: Recording, disk: Disk, root: Path, promises: str) -> Iterator[str]:
     try:
         read_only = view(root)
-        with Store.open(root, durability="process"):
-            pass
-        seen = view(root)
+        seen = dict(read_only)
+        with Store.open(root, durability="process"):  # makes the store that is not there, ends the deletion that was begun
+            if not seen["store"] or set(seen["deleted"]) & set(seen["threads"]):
+                seen = {**view(root), "store": read_only["store"]}
     except Exception as error:
         yield f"cannot be read: {error!r}"
         return
-    if promises == "each step":
-        allowed = [recording.allowed(position) for position, _ in disk.moments]
-    else:
-        allowed = [[one for position in range(len(recording.recorder.calls)) for one in recording.allowed(position)]]
-    seen["store"] = read_only["store"]  # opening makes it
-    if any(seen not in views for views in allowed):
-        yield f"not a state before or after: {_differ(seen, allowed)}"
-    if any(_readable(read_only) not in map(_readable, views) for views in allowed):
-        yield f"a reader sees what is no state before or after: {_differ(read_only, allowed)}"
+    moments = disk.moments if promises == "each step" else [(position, "") for position in range(len(recording.recorder.calls))]
+    allowed = [recording.allowed(position) for position, _ in moments]
+    if promises != "each step":
+        allowed = [[one for views in allowed for one in views]]
+    for what, found, same in (("is", seen, dict), ("looks to a reader like", read_only, _readable)):
+        wrong = [views for views in allowed if same(found) not in map(same, views)]
+        if wrong:
+            yield f"it {what} no state before or after: {_differ(found, wrong[0][-1])}"
     try:
         yield from _goes_on(recording, disk, root, seen)
     except Exception as error:
@@ -191,11 +208,10 @@ def _readable(seen: View) -> View:
     return {**seen, "deleted": None}
 
 
-def _differ(seen: View, allowed: list[list[View]]) -> str:
-    nearest = allowed[0][0]
-    parts = [f"{name}: {seen[name]!r} for {nearest[name]!r}" for name in ("store", "deleted") if seen[name] != nearest[name]]
-    for id in {*seen["threads"], *nearest["threads"]}:
-        one, other = seen["threads"].get(id, {}), nearest["threads"].get(id, {})
+def _differ(seen: View, wanted: View) -> str:
+    parts = [f"{name}: {seen[name]!r} for {wanted[name]!r}" for name in ("store", "deleted") if seen[name] != wanted[name]]
+    for id in {*seen["threads"], *wanted["threads"]}:
+        one, other = seen["threads"].get(id, {}), wanted["threads"].get(id, {})
         parts += [f"{id[:20]}.{n}: {one.get(n)!r} for {other.get(n)!r}" for n in {*one, *other} if one.get(n) != other.get(n)]
     return "; ".join(part[:600] for part in parts)
 
@@ -222,3 +238,58 @@ def _goes_on(recording: Recording, disk: Disk, root: Path, seen: View) -> Iterat
             for problem in itertools.islice(store.check(), 3)
             if problem.kind not in CRASH_LEAVES | recording.operation.leaves
         )
+
+
+def died_before(operation: Operation, dies_at: int, tmp_path: Path, seed: int) -> Iterator[str]:
+    """Let one process die before a call, let another one go on and be acknowledged, then cut the power.
+
+    Give what is wrong: all that stood there before, and all that the second one did, must be there.
+    """
+    world, place = tmp_path / "world", tmp_path / "after"
+    world.mkdir()
+    root = world / operation.place
+    operation.prepare(Desk(root))
+    before = view(root)
+    real_pid, fs.pid = fs.pid, dead_pid
+    try:
+        with Recorder(world, dies_at=dies_at) as recorder:
+            with suppress(Killed):
+                desk = Desk(root)
+                for step in operation.steps:
+                    step(desk)
+            recorder.dies_at = None
+            second = Desk(root)
+            for id in ["second", *second.store.threads.ids()]:
+                if id == "second":
+                    second.store.threads.create(id, name="of the second process")
+                second[id].messages.append("user", "by the second process")
+            wanted = view(root)
+    finally:
+        fs.pid = real_pid
+    shutil.rmtree(world)
+    calls = recorder.calls
+    with no_sync():
+        for disk in disks(power_cuts(recorder.before, calls, start=len(calls), seed=seed)):
+            disk.image.write(str(place))
+            seen = view(place / operation.place)
+            shutil.rmtree(place)
+            yield from (f"{wrong}: {disk.moments[0][1]}" for wrong in _missing(before, wanted, seen))
+
+
+def _missing(before: View, wanted: View, seen: View) -> Iterator[str]:
+    for id, thread in wanted["threads"].items():
+        found = [message.id for message in seen["threads"].get(id, {"messages": []})["messages"]]
+        for message in thread["messages"]:
+            acknowledged = (
+                message.content == "by the second process" or message in before["threads"].get(id, thread)["messages"]
+            )
+            if acknowledged and found.count(message.id) != 1:
+                yield f"message {message.content!r} of {id!r} is there {found.count(message.id)} times"
+        if id in before["threads"] and seen["threads"].get(id, {}).get("info") not in (
+            thread["info"],
+            before["threads"][id]["info"],
+        ):
+            yield f"thread {id!r} is {seen['threads'].get(id)}"
+    for id in before["threads"].keys() - seen["threads"].keys():
+        if id not in seen["deleted"]:
+            yield f"thread {id!r} is gone, and nothing remembers its deletion"

@@ -254,3 +254,7 @@ RUNS = [
     ),
 ]
 OPERATIONS = [*STORE, *THREADS, *MESSAGES, *RUNS]
+
+
+def named(name: str) -> Operation:
+    return next(operation for operation in OPERATIONS if operation.name == name)

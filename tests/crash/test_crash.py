@@ -1,19 +1,109 @@
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from crash_harness import Operation, problems, record
-from crash_operations import OPERATIONS
+from crash_harness import Desk, Operation, Recording, died_before, problems, record
+from crash_operations import OPERATIONS, conversation, named
 
-from fsstore.testing.crash_states import power_cuts
+from fsstore import codec
+from fsstore.disk import fs
+from fsstore.testing.crash_states import SHORT, kills, power_cuts
+from fsstore.testing.trace import Sync, SyncDirectory
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name.replace(" ", "-"))
+#: Whose lines are torn at every byte in the short run too.
+TORN_EVERYWHERE = ("append", "append after a torn line", "create thread")
+
+
+@pytest.fixture
+def short(request: pytest.FixtureRequest, campaign: bool) -> int:
+    return SHORT if campaign or request.getfixturevalue("operation").name in TORN_EVERYWHERE else 0
+
+
+def cut(recording: Recording, **options: int):
+    return power_cuts(recording.recorder.before, recording.recorder.calls, **options)
 
 
 @every_operation
-def test_a_power_cut_leaves_before_or_after(operation: Operation, tmp_path: Path, seed: int):
+def test_a_power_cut_leaves_before_or_after(operation: Operation, tmp_path: Path, seed: int, short: int):
     recording = record(operation, tmp_path / "world")
-    recorder = recording.recorder
-    wrong = list(problems(recording, power_cuts(recorder.before, recorder.calls, seed=seed), tmp_path / "after"))
-    assert not wrong, f"{len(wrong)}:\n" + "\n".join(wrong[:3])
+    assert list(problems(recording, cut(recording, short=short, seed=seed), tmp_path / "after")) == []
+
+
+@every_operation
+def test_a_death_leaves_before_or_after_though_nothing_was_synced(operation: Operation, tmp_path: Path, short: int):
+    recording = record(operation, tmp_path / "world", "process")
+    states = kills(recording.recorder.before, recording.recorder.calls, short=short)
+    assert list(problems(recording, states, tmp_path / "after")) == []
+
+
+@pytest.mark.parametrize(
+    "operation", [one for one in OPERATIONS if len(one.steps) == 1], ids=lambda one: one.name.replace(" ", "-")
+)
+def test_a_power_cut_at_durability_process_harms_nothing_that_was_synced_before(
+    operation: Operation, tmp_path: Path, seed: int
+):
+    recording = record(operation, tmp_path / "world", "process")
+    states = cut(recording, short=0, seed=seed)
+    assert list(problems(recording, states, tmp_path / "after", promises="nothing")) == []
+
+
+@every_operation
+def test_what_a_dead_process_left_half_done_takes_nothing_from_the_next_one(
+    operation: Operation, tmp_path: Path, seed: int, campaign: bool
+):
+    count = len(record(operation, tmp_path / "world").recorder.calls)
+    deaths = range(count) if campaign else random.Random(seed).sample(range(count), min(count, 3))
+    for dies_at in deaths:
+        wrong = died_before(operation, dies_at, tmp_path, seed)
+        assert list(wrong) == [], f"the first process died before call {dies_at}"
+
+
+def is_temp(call: Sync | SyncDirectory) -> bool:
+    return isinstance(call, Sync) and call.path.endswith(".tmp")
+
+
+@pytest.mark.parametrize(
+    ("name", "leave_out"),
+    [
+        ("append", lambda call: isinstance(call, Sync)),
+        ("extend", lambda call: isinstance(call, Sync)),
+        ("first and second append", lambda call: isinstance(call, SyncDirectory)),
+        ("create thread", lambda call: isinstance(call, SyncDirectory)),
+        ("create store", lambda call: isinstance(call, SyncDirectory)),
+        ("delete thread", lambda call: isinstance(call, SyncDirectory)),
+        ("delete thread", lambda call: isinstance(call, Sync)),
+        ("create thread", is_temp),
+        ("put over a thread", is_temp),
+        ("append to an unsorted log", is_temp),
+        ("create and update step", is_temp),
+    ],
+)
+def test_a_sync_left_out_is_seen(name: str, leave_out: Callable[[Sync | SyncDirectory], bool], tmp_path: Path):
+    recording = record(named(name), tmp_path / "world", leave_out=leave_out)
+    assert next(problems(recording, cut(recording, short=0), tmp_path / "after"), None)
+
+
+def test_a_missing_seal_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(codec, "SEAL", b"")
+    recording = record(named("append"), tmp_path / "world")
+    assert next(problems(recording, cut(recording), tmp_path / "after"), None)
+
+
+def test_the_recorder_leaves_the_door_as_it_found_it(tmp_path: Path):
+    before = dict(vars(fs))
+    record(Operation("nothing", (lambda desk: None,), conversation), tmp_path / "world")
+    assert dict(vars(fs)) == before
+
+
+def test_a_recorded_death_stops_every_change(tmp_path: Path):
+    recording = record(named("append"), tmp_path / "world")
+    count = len(recording.recorder.calls)
+    assert count >= 2
+    for dies_at in range(count):
+        desk = Desk(tmp_path / f"{dies_at}" / "store")
+        assert list(died_before(named("append"), dies_at, tmp_path, 0)) == []
+        assert not desk.root.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable
@@ -88,3 +89,12 @@ def is_chain(messages: list[Message]) -> bool:
 
 def raw(store: Store, thread: str = "t") -> bytes:
     return Path(store.thread(thread).messages.path).read_bytes()
+
+
+def descriptors(below: str | Path) -> list[str]:
+    """Give what this process holds open below a directory, each as often as it is open."""
+    links = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the listing's own
+            links.append(os.readlink(f"/proc/self/fd/{fd}"))
+    return [link for link in links if link.startswith(f"{below}/")]
