@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     #: A role and a content.
     Said: TypeAlias = tuple[str, str]
 
+#: As in real conversations, one character in about 95 needs an escape in JSON, and one message in ten is not all ASCII.
 _WORDS = (
-    'the parser reads a token and asks "what next?" before it gives up\n'
-    "    return self.table[key] if key in self.table else None\n"
-    "simple but correct: every branch ends in a leaf, every leaf has a way back\n"
-    "$ pytest -q tests/unit && git commit -m 'say why' # 42 passed in 0.61s\n"
+    "the parser reads a token and asks what comes next before it gives up, so that an error names the place where it began\n"
+    "    return self.table[key] if key in self.table else self.miss(key)  # a miss is counted, and never kept for later\n"
+    'simple but correct: every branch ends in a leaf, and every leaf has a way back to the root, "however old" the log may be\n'
+    "$ pytest -q tests/unit && git commit -m 'say why' prints 42 passed in 0.61s, and the second time nothing at all to do\n"
 )
 _POOL = 1000
 _LARGE = 20_000

@@ -77,6 +77,11 @@ def next_id(last: int, suffix: str) -> tuple[int, str]:
     return stamp, f"{text[:8]}-{text[8:12]}-7{text[12:]}-{suffix}"
 
 
+def id_after(id: str) -> str:
+    """Give the id just after another: of the same time, before every id of a later one."""
+    return spell_id(stamp_of(id), suffix_of(int(id[19:23] + id[24:], 16) + 1))
+
+
 def new_id(after: str = FIRST_ID) -> str:
     """Mint an id greater than `after`."""
     return next_id(stamp_of(after), random_suffix())[1]

@@ -171,6 +171,16 @@ def unchanged(path: Path) -> Iterator[None]:
     assert (after.st_mtime_ns, after.st_ctime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ctime_ns, before.st_ino)
 
 
+def read_exactly(root: Path, thread_id: str) -> View:
+    """Read all of a log with a reader that has decoded every line of it."""
+    with Store.open(root, read_only=True) as store:
+        exact = store.thread(thread_id).messages
+        damage = exact.damage()
+        view = View(list(exact), exact.branch(), exact.leaves(), exact.children(), damage)
+        assert len(exact) == len(view.messages)
+        return view
+
+
 def read_all_ways(root: Path, thread_id: str, limits: tuple[int, ...] = (0, 1, 2, 3, 1000)) -> View:
     """Ask each question of a reader of its own, which knows nothing yet; the answers must agree with one that decoded all."""
 
@@ -178,11 +188,7 @@ def read_all_ways(root: Path, thread_id: str, limits: tuple[int, ...] = (0, 1, 2
         with Store.open(root, read_only=True) as store:
             return question(store.thread(thread_id).messages)
 
-    with Store.open(root, read_only=True) as store:
-        exact = store.thread(thread_id).messages
-        damage = exact.damage()
-        view = View(list(exact), exact.branch(), exact.leaves(), exact.children(), damage)
-        assert len(exact) == len(view.messages)
+    view = read_exactly(root, thread_id)
     assert ask(list) == view.messages
     assert ask(lambda m: m.branch()) == view.branch
     assert ask(lambda m: m.leaves()) == view.leaves

@@ -5,6 +5,7 @@ What is expected is computed here from the source files, with nothing of the imp
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import shutil
@@ -20,12 +21,26 @@ from fsstore.upkeep.imports import Imported, import_stream
 OASST, SHAREGPT = "oasst/trees_60.jsonl", "fastchat/dummy_conversation.json"
 
 
-def load(store: Store, data: Path) -> list[Imported]:
+def load(root: str | Path, data: Path) -> list[Imported]:
     results = []
-    for format, file in (("oasst", OASST), ("sharegpt", SHAREGPT)):
-        with (data / file).open("rb") as stream:
-            results += import_stream(store, format, stream, file)
+    with Store.open(root, durability="process") as store:  # 560 threads; how they are synced is tested elsewhere
+        for format, file in (("oasst", OASST), ("sharegpt", SHAREGPT)):
+            with (data / file).open("rb") as stream:
+                results += import_stream(store, format, stream, file)
     return results
+
+
+@functools.cache
+def imported(data: Path, beside: Path) -> tuple[Store, list[Imported]]:
+    """Import everything once for all tests that only read."""
+    root = beside / "real-data"
+    results = load(root, data)
+    return Store.open(root, read_only=True), results
+
+
+@pytest.fixture
+def full(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return imported(data, tmp_path_factory.getbasetemp())[0]
 
 
 @pytest.fixture
@@ -36,12 +51,6 @@ def trees(data: Path) -> list[dict[str, Any]]:
 @pytest.fixture
 def talks(data: Path) -> list[dict[str, Any]]:
     return json.loads((data / SHAREGPT).read_bytes())
-
-
-@pytest.fixture
-def full(store: Store, data: Path) -> Store:
-    load(store, data)
-    return Store.open(store.root, read_only=True)
 
 
 def below(message: dict[str, Any]) -> list[dict[str, Any]]:
@@ -72,13 +81,16 @@ def git(root: str | Path, *args: str) -> str:
     return subprocess.run(["git", "-C", str(root), *person, *args], capture_output=True, text=True, check=True).stdout
 
 
-def test_every_conversation_is_a_thread_and_every_message_is_counted(store: Store, data: Path, trees: Any, talks: Any) -> None:
-    results = load(store, data)
+def test_every_conversation_is_a_thread_and_every_message_is_counted(
+    data: Path, tmp_path_factory: pytest.TempPathFactory, trees: Any, talks: Any
+) -> None:
+    store, results = imported(data, tmp_path_factory.getbasetemp())
     assert len(results) == 560
     assert all(result.is_new for result in results)
     messages = sum(len(below(tree["prompt"])) for tree in trees) + sum(len(talk["conversations"]) for talk in talks)
     assert sum(result.added for result in results) == messages == 2684
     assert set(store.threads.ids()) == {tree["message_tree_id"] for tree in trees} | {talk["id"] for talk in talks}
+    assert list(store.check()) == []
 
 
 def test_every_message_of_a_tree_comes_back_byte_for_byte_with_all_its_keys(full: Store, trees: Any) -> None:
@@ -115,19 +127,16 @@ def test_every_talk_comes_back_byte_for_byte_on_one_branch(full: Store, talks: A
         assert len(messages.leaves()) == 1
 
 
-def test_two_machines_import_the_same_bytes(full: Store, data: Path, tmp_path: Path) -> None:
-    other = Store.open(tmp_path / "other")
-    load(other, data)
-    command = ["diff", "-r", "--exclude=.fsstore", full.root, other.root]
-    assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == ""
-
-
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_a_second_import_changes_nothing_that_git_sees(store: Store, data: Path) -> None:
-    load(store, data)
-    git(store.root, "init", "--quiet")
-    git(store.root, "add", "-A")
-    git(store.root, "commit", "--quiet", "-m", "imported")
-    assert len(git(store.root, "ls-files", "threads").splitlines()) == 2 * 560
-    assert sum(result.added for result in load(Store.open(store.root), data)) == 0
-    assert git(store.root, "status", "--porcelain") == ""
+def test_another_machine_writes_the_same_bytes_and_a_second_import_changes_nothing_that_git_sees(
+    full: Store, data: Path, root: Path
+) -> None:
+    load(root, data)
+    command = ["diff", "-r", "--exclude=.fsstore", full.root, str(root)]
+    assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == ""
+    git(root, "init", "--quiet")
+    git(root, "add", "-A")
+    git(root, "commit", "--quiet", "-m", "imported")
+    assert len(git(root, "ls-files", "threads").splitlines()) == 2 * 560
+    assert sum(result.added for result in load(root, data)) == 0
+    assert git(root, "status", "--porcelain") == ""

@@ -10,6 +10,8 @@ from fsstore.cli.output import clean, emit, make_console, message_json, note, on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from fsstore.records.messages import Message
     from fsstore.records.threads import ThreadInfo
     from fsstore.resources.threads import ThreadHandle
@@ -45,17 +47,22 @@ def _print_threads(store: Store, threads: list[ThreadInfo]) -> None:
         console.print(f"No threads in {clean(store.root)}.")
         return
     ids = [Text(one_line(info.id)) for info in threads]
-    width = min(_ID_WIDTH, max(len("THREAD"), *(id.cell_len for id in ids)))
-    console.print(Text(f"{'THREAD'.ljust(width)}  LAST USED         MESSAGES  WHAT", style="bold"))
+    room = console.width if console.is_terminal else None
+    width = min(max(len("THREAD"), *(id.cell_len for id in ids)), _ID_WIDTH, room // 2 if room else _ID_WIDTH)
+    _print_row(console, Text(f"{'THREAD'.ljust(width)}  LAST USED         MESSAGES  WHAT", style="bold"), room)
     for info, id in zip(threads, ids, strict=True):
-        if console.is_terminal:
+        if room:
             id.truncate(width, overflow="ellipsis")  # a beginning of it is as good
         id.pad_right(max(0, width - id.cell_len))
         used, count = when(store.threads.last_activity(info)), _count(store, info)
-        row = id.append(f"  {used:16}  {count:8}  {_title(info)}")
-        if console.is_terminal:
-            row.truncate(console.width, overflow="ellipsis")
-        console.print(row)
+        _print_row(console, id.append(f"  {used:16}  {count:8}  {_title(info)}"), room)
+
+
+def _print_row(console: Console, row: Text, room: int | None) -> None:
+    row.rstrip()
+    if room:
+        row.truncate(room, overflow="ellipsis")
+    console.print(row)
 
 
 def _title(info: ThreadInfo) -> str:

@@ -78,24 +78,28 @@ class Lock:
             self.generation = status.st_size
             held.count = among + 1
         except BaseException:
-            held.count = among
-            self.release()
+            self.release(among)
             raise
 
     def give(self, *_: object) -> None:
         """Give the lock back."""
+        held = self._locks.held
+        left = held.count - 1
         try:
-            self._locks.held.count -= 1
             _unlock(self.fd)
+            held.count = left
             self._mutex.release()
         except BaseException:
-            self.release()
+            self.release(left)
             raise
 
-    def release(self) -> None:
-        """Let go of whatever an interrupt left this thread holding; closing the only descriptor frees the file."""
+    def release(self, left: int = 0) -> None:
+        """Let go of whatever an interrupt left this thread holding; closing the only descriptor frees the file.
+
+        `left` is how many other locks the thread still holds.
+        """
         if self._mutex._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001  # as threading.Condition asks it
-            self._locks.held.count = 0
+            self._locks.held.count = left
             try:
                 self.drop()
             finally:

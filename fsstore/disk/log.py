@@ -40,14 +40,14 @@ class Log:
         fold: Makes what a writer must know of the log.
     """
 
-    __slots__ = ("_directory", "_fold", "_missing", "_owner", "lock", "path", "root")
+    __slots__ = ("_directory", "_fold", "_lock", "_missing", "_owner", "path", "root")
 
     def __init__(
         self, root: Root, path: str, lock: str, owner: str, missing: Callable[[], Exception], fold: Callable[[], Fold] = Fold
     ) -> None:
         self.root = root
         self.path = path
-        self.lock = lock
+        self._lock = root.locks[lock]
         self._directory = os.path.dirname(path)
         self._owner = owner
         self._missing = missing
@@ -70,7 +70,7 @@ class Log:
         root = self.root
         if root.read_only:
             root.check_writable()
-        lock = root.locks[self.lock]
+        lock = self._lock
         try:
             with lock:
                 writer, data, ids = self.append_locked(make)
@@ -180,7 +180,7 @@ class Log:
             status = fs.fstat(fd)
             if not _stat.S_ISREG(status.st_mode):
                 raise OSError(f"{self.path} is not a regular file")
-            writer = Writer(fd, self._fold(), self.root.locks[self.lock])
+            writer = Writer(fd, self._fold(), self._lock)
             if not self.root.local:
                 writer.generation = -1
             writer.start(status)
@@ -199,8 +199,9 @@ class Log:
             data = writer.seal + data
         written = 0
         try:
+            written = fs.write(writer.fd, data)
             while written < len(data):
-                written += fs.write(writer.fd, data[written:] if written else data)
+                written += fs.write(writer.fd, data[written:])  # short: the disk is nearly full, and this one says so
             in_place = self._is_in_place(writer)
         except BaseException:
             self._cut_off(writer, written)

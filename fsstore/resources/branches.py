@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import partial
 
 from fsstore import codec, tree
@@ -98,9 +99,7 @@ class TreeReader:
                 return
             fd = opened
             try:
-                start = self.with_index(fd, partial(_first_above, last))
-                index = self._indexes[self.path]
-                for message in self._stream(fd, index, start):
+                for message in self._stream(fd, *self.with_index(fd, partial(_from_above, last))):
                     yield message
                     last = message.record_id
                 return
@@ -288,8 +287,12 @@ class TreeReader:
         return at
 
 
-def _first_above(id: str, fd: int, index: Index) -> int:
-    return index.first_above(fd, id.encode())
+def _from_above(id: str, fd: int, index: Index) -> tuple[Index, int]:
+    """Give an index that stays that of the file open as `fd`, and its first position above an id.
+
+    Built anew for another file, the index gets new arrays and a new tree; the copy keeps the old ones.
+    """
+    return copy(index), index.first_above(fd, id.encode())
 
 
 class _Shown:
@@ -304,7 +307,7 @@ class _Shown:
         known = self._known.get(at)
         if known is not None:
             return known
-        if self._index.given:
+        if self._index.given or not self._index.exact:  # decoding also proves that there is a message
             return self.keep(at, self._index.record_at(self._fd, at))
         return self._index.id_at(self._fd, at).decode()
 

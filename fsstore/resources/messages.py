@@ -226,7 +226,8 @@ class Messages(TreeReader):
 
         Returns:
             The record ids that were added. Into a log without any record these are the derived ids; into any other log
-            only what it does not know is added, under fresh ids, with the derived id as `given_id` where there is none.
+            only what it does not know is added, and under fresh ids unless the derived ones come after all that is there;
+            then the derived id is the `given_id` where there is none.
 
         Raises:
             ThreadNotFoundError: The thread does not exist.
@@ -245,9 +246,10 @@ class Messages(TreeReader):
 
     def _import(self, writer: Writer, drafts: list[tuple[str, str | None, Draft]], leaf_id: str | None) -> Made:
         tip = _tip_of(writer)
-        anew = not tip.greatest
         names = [(derived, draft.id) for derived, _, draft in drafts]
         ids = self.with_index(writer.fd, lambda fd, index: _known_records(fd, index, names))
+        # Behind nothing but an earlier or torn import of the same source, too, they ascend.
+        anew = all(derived > tip.greatest for derived, _, _ in drafts if derived not in ids)
         lines, added = [], []
         for derived, parent, draft in drafts:
             if derived in ids:
@@ -261,7 +263,7 @@ class Messages(TreeReader):
         last = added[-1]
         leaf = last if leaf_id is None else ids[leaf_id]
         if leaf != last:
-            last = clock.spell_id(clock.stamp_of(last) + 1, last[19:])
+            last = clock.id_after(last)
             lines.append(codec.encode_line({"id": last, "type": "leaf", "leaf_id": leaf}))
         tip.know(last)
         tip.known = False

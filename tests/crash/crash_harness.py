@@ -261,7 +261,7 @@ def died_before(operation: Operation, dies_at: int, tmp_path: Path, seed: int) -
             second = Desk(root)
             for id in ["second", *second.store.threads.ids()]:
                 if id == "second":
-                    second.store.threads.create(id, name="of the second process")
+                    second.store.threads.create(id)  # without a name: nothing that syncs what the first one began
                 second[id].messages.append("user", "by the second process")
             wanted = view(root)
     finally:

@@ -126,7 +126,9 @@ class MessagesMachine(RuleBasedStateMachine):
         assert message == self.model.message(message.record_id)
         assert self.model.leaf() == message.record_id
 
-    def damage(self, data: bytes, *kinds: str) -> None:
+    def damage(self, data: bytes, *kinds: str, whole: bool = False) -> None:
+        if whole and self.log.read_bytes()[-1:] not in (b"", b"\n"):
+            data += b"\n"  # behind a fragment, what has no newline is part of the fragment
         with self.log.open("ab") as file:
             file.write(data)
         self.allowed |= {*kinds, "stale-cache"}
@@ -265,7 +267,7 @@ class MessagesMachine(RuleBasedStateMachine):
     def append_line_again(self, pick, newline):
         lines = [line for line in self.log.read_bytes().split(b"\n") if line.endswith(b"}")]
         if lines:
-            self.damage(lines[pick % len(lines)] + newline, "duplicate-id", "unsorted", *GARBAGE)
+            self.damage(lines[pick % len(lines)] + newline, "duplicate-id", "unsorted", *GARBAGE, whole=True)
 
     @precondition(lambda self: self.log.exists())
     @rule(pick=pick)
@@ -287,7 +289,7 @@ class MessagesMachine(RuleBasedStateMachine):
             return
         older = [node for node in self.model.nodes if node < id]
         parent = clock.spell_id(1, "8000-000000000000") if orphan else older[pick % len(older)] if older else None
-        self.damage(self.foreign_line(id, parent, content, usual=usual) + newline, "unsorted", *GARBAGE)
+        self.damage(self.foreign_line(id, parent, content, usual=usual) + newline, "unsorted", *GARBAGE, whole=True)
         self.allowed |= {"missing-parent"} if orphan else set()
         self.model.add(id, Said(parent=parent, role="user", content=content, created_at=5, extra={"by": "hand"}))
 
@@ -346,7 +348,11 @@ class MessagesMachine(RuleBasedStateMachine):
 
     def check_reports_only_what_was_damaged(self):
         problems = list(self.stores[0].check())
-        assert [str(problem) for problem in problems if problem.kind not in self.allowed] == []
+        given = [said.given for said in self.model.nodes.values() if said.given is not None]
+        allowed = self.allowed | {"duplicate-given-id"} if len(given) > len(set(given)) else self.allowed
+        assert [str(problem) for problem in problems if problem.kind not in allowed] == []
+        alive = [self.model.nodes[id].given for id in self.model.alive if self.model.nodes[id].given is not None]
+        assert len(alive) == len(set(alive)) or "duplicate-given-id" in {problem.kind for problem in problems}
 
     def an_undamaged_log_ascends_with_a_line_for_each_record(self):
         if not self.allowed and self.log.exists():

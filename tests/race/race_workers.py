@@ -283,6 +283,7 @@ def upserts(root: Path, thread: str, me: int, count: int) -> None:
 def appends_to_what_may_vanish(root: Path, thread: str, me: int, durability: str, stop: Path) -> list[str]:
     """Append until `stop` appears, whether the thread is there or not; give what was acknowledged."""
     store, acknowledged = Store.open(root, durability=durability, lock_timeout=60), []
+    processes.say("begins")
     while not stop.exists():
         try:
             acknowledged.append(store.thread(thread).messages.append("user", f"{me} {len(acknowledged)}").record_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -14,6 +15,7 @@ import pytest
 import race_workers as work
 
 from fsstore import Store, clock
+from fsstore.disk import fs
 
 WRITERS = 4
 
@@ -47,20 +49,56 @@ def test_lines_appended_without_the_lock_are_kept_beside_ours(
             assert done.returncode == 0, done.stderr
     finally:
         stop.touch()
-    acknowledged = [id for writer in writers for _, id in writer.result()]
-    last = messages.append("user", "after all of them").record_id
-    ids = [record["id"] for record in work.raw_records(messages.path)]
-    assert sorted(ids) == sorted([*strangers, *acknowledged, last])
-    assert messages.leaf().record_id == last
-    assert {message.record_id for message in messages} == set(ids)
-    assert {problem.kind for problem in store.check()} <= {"unsorted", "stale-cache"}
+    acknowledged = {id for writer in writers for _, id in writer.result()}
+    last = messages.append("user", "after all of them")
+    found = [message.record_id for message in messages]
+    assert len(found) == len(set(found))
+    assert acknowledged <= set(found), "a stranger hides nothing of ours"
+    # A stranger that opened the log just before it was sorted to a new file writes to the old one: nobody can see that.
+    assert set(found) - acknowledged - {last.record_id} <= set(strangers)
+    assert set(found) & set(strangers)
+    assert messages.leaf() == last
+    # A stranger's line seen half written is sealed, so a `~` may stand alone behind it.
+    lines = [line for line in work.raw_lines(messages.path) if line != b"~"]
+    assert sorted(found) == sorted(json.loads(line)["id"] for line in lines)
+    assert {problem.kind for problem in store.check()} <= {"unsorted", "stale-cache", "not-json", "torn", "missing-parent"}
+
+
+@pytest.mark.parametrize("durability", ["process", "full"])
+def test_a_line_that_comes_while_the_log_is_sorted_is_kept(root: Path, durability: str, monkeypatch: pytest.MonkeyPatch):
+    store = Store.open(root, durability=durability)
+    messages = store.threads.create("t").messages
+    old, older = clock.new_id(), clock.new_id()
+    first = messages.append("user", "first").record_id
+
+    def line(id: str) -> bytes:
+        return json.dumps({"id": id, "parent_id": None, "role": "user", "content": "a stranger's"}).encode() + b"\n"
+
+    def rename(source: str, target: str) -> None:
+        if target == messages.path:
+            append_bytes(target, line(older))
+        os.rename(source, target)
+
+    append_bytes(messages.path, line(old))
+    monkeypatch.setattr(fs, "rename", rename)
+    second = messages.append("user", "second").record_id
+    monkeypatch.undo()
+    assert {message.record_id for message in messages} == {old, older, first, second}
+    third = messages.append("user", "third").record_id
+    assert work.ids_on_disk(messages.path) == sorted([old, older, first, second, third])
+
+
+def append_bytes(path: str, data: bytes) -> None:
+    with open(path, "ab") as file:
+        file.write(data)
 
 
 @pytest.fixture
-def replaced(store: Store, root: Path, tmp_path: Path, durability: str) -> Callable[[Callable[[int], set[str] | None]], None]:
+def replaced(store: Store, root: Path, tmp_path: Path, durability: str) -> Callable[..., None]:
     """Run a stranger that replaces the log of thread `t`, again and again, under live writers; then hold all to account."""
 
-    def play(replace: Callable[[int], set[str] | None]) -> None:
+    def play(replace: Callable[[int], set[str] | None], *more: str) -> None:
+        allowed = {"unsorted", "stale-cache", "missing-parent", *more}
         stop = tmp_path / "stop"
         messages = store.thread("t").messages
         writers = [processes.start(work.appends_until, root, "t", me, durability, stop) for me in range(WRITERS)]
@@ -88,7 +126,7 @@ def replaced(store: Store, root: Path, tmp_path: Path, durability: str) -> Calla
         assert after <= set(found), "what was acknowledged after it came is there"
         assert messages.leaf() == last
         assert after <= {message.record_id for message in messages.branch()}
-        assert {problem.kind for problem in store.check()} <= {"unsorted", "stale-cache", "missing-parent"}
+        assert {problem.kind for problem in store.check()} <= allowed
 
     return play
 
@@ -110,6 +148,10 @@ def test_rsync_may_replace_a_log_under_live_writers(store: Store, root: Path, tm
     replaced(replace)
 
 
+#: What the rest of a line looks like when git wrote over its beginning.
+OVERWRITTEN = ("torn", "glued", "not-json", "no-object", "utf8")
+
+
 @needs("git")
 @pytest.mark.damaged  # as above
 @pytest.mark.parametrize("durability", ["process", "full"])
@@ -118,18 +160,17 @@ def test_git_may_check_out_another_state_under_live_writers(store: Store, root: 
         return run("git", "-c", "user.name=n", "-c", "user.email=e@example.org", *words, cwd=root).returncode == 0
 
     messages = store.threads.create("t").messages
-    states: dict[str, set[str]] = {}
     assert git("init", "-q")
     for state in ("one", "two"):
         messages.extend([{"role": "user", "content": f"{state} {number}"} for number in range(20)])
-        states[state] = {message.record_id for message in messages}
         assert git("add", "-A")
         assert git("commit", "-q", "-m", state)
         assert git("branch", state)
 
     def replace(number: int) -> set[str] | None:
-        state = "one" if number % 2 else "two"
-        # git deletes the file and then insists on making it: where a writer came between, it gives up.
-        return states[state] if git("checkout", "-q", "-f", state) else None
+        # git deletes the file, makes it, and writes it at its beginning: a writer may come between each of these, and then
+        # git gives up or writes over him. What stands there once it is done must stay.
+        done = git("checkout", "-q", "-f", "one" if number % 2 else "two")
+        return {message.record_id for message in Store.open(root, read_only=True).thread("t").messages} if done else None
 
-    replaced(replace)
+    replaced(replace, *OVERWRITTEN)

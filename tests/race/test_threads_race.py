@@ -86,6 +86,8 @@ def test_an_append_goes_along_to_the_trash_or_is_refused(store: Store, root: Pat
     writers = [processes.start(work.appends_to_what_may_vanish, *each) for each in arguments]
     directory = Path(store.thread("t").directory)
     try:
+        for writer in writers:
+            writer.hear()
         for _ in range(rounds):
             time.sleep(0.01)  # lets the writers in; nothing depends on how many come
             assert store.threads.delete("t")

@@ -77,14 +77,25 @@ def fail_sync(root: str, thread: str, content: Any) -> Exception:
     raise AssertionError("the append raised nothing")
 
 
-def open_store(root: str) -> list[str]:
+def open_store(root: str) -> None:
     with Store.open(root) as store:
         store.threads.create().messages.append("user", "hello")
-        return [str(problem) for problem in store.check()]
 
 
-def die_at_call(root: str, number: int) -> None:
-    """Open a store, and die at the given changing call of `fs`."""
+def kill_creations(directory: str) -> int:
+    """Create stores, each by a process that dies at a later changing call of `fs`; give how many died."""
+    for number in range(1_000):
+        pid = os.fork()
+        if pid == 0:
+            _die_at_call(number)
+            Store.open(f"{directory}/store-{number}")
+            os._exit(0)
+        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0:
+            return number
+    raise AssertionError("no end to it")
+
+
+def _die_at_call(number: int) -> None:
     left = number
     for name in ("mkdir", "write", "sync", "rename", "sync_directory"):
 
@@ -96,4 +107,3 @@ def die_at_call(root: str, number: int) -> None:
             return real(*args)
 
         setattr(fs, name, counted)
-    Store.open(root)

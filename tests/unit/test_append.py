@@ -17,7 +17,7 @@ import faults
 import processes
 import pytest
 
-from fsstore import Store, SyncFailedError, ThreadNotFoundError, layout
+from fsstore import Store, SyncFailedError, ThreadNotFoundError, clock, codec, layout
 from fsstore.disk import fs
 from fsstore.disk.lock import Locks
 from fsstore.store import ThreadHandle
@@ -299,18 +299,19 @@ def test_a_fragment_that_came_while_the_file_was_held_open_is_sealed_once(thread
 
 
 def test_a_record_appended_without_the_lock_in_the_very_moment_is_kept(thread: ThreadHandle, store: Store, monkeypatch):
-    foreign = faults.raw(store).replace(b"one", b"foreign").replace(b'{"id":"0', b'{"id":"1', 1)
-    foreign = b'{"id":"' + thread.messages.append("user", "two").id.encode()[:-1] + b'0"' + foreign[44:]
+    two = thread.messages.append("user", "two")
 
     def write_after_another(real: Callable[..., int], fd: int, data: bytes) -> int:
         with open(thread.messages.path, "ab") as file:
-            file.write(foreign)
+            record = {"id": clock.new_id(two.id), "parent_id": two.id, "role": "user", "content": "foreign"}
+            file.write(codec.encode_line(record))
         return real(fd, data)
 
     faults.once(monkeypatch, "write", write_after_another)
     thread.messages.append("user", "three")
-    thread.messages.append("user", "four")
+    four = thread.messages.append("user", "four")
     assert sorted(faults.texts(store)) == ["foreign", "four", "one", "three", "two"]
+    assert store.thread("t").messages.leaf().id == four.id
 
 
 # Step 4: a write that fails is taken back

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from damage import LogBench, assert_same, line_of, read_all_ways, unchanged
+from damage import LogBench, assert_same, line_of, read_all_ways, read_exactly, unchanged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsstore import FormatError, Store, clock
+from fsstore.codec import read_line
 from fsstore.disk import fs
+from fsstore.disk.log import sort_lines
 
 pytestmark = pytest.mark.damaged
 
@@ -20,6 +22,21 @@ pytestmark = pytest.mark.damaged
 @pytest.fixture
 def bench(root: Path) -> LogBench:
     return LogBench(root)
+
+
+MIXTURE = [
+    *(line_of({"id": f"01990000-0000-7000-8000-00000000000{digit}", "role": "user", "content": "x"}) for digit in "abc"),
+    *(
+        b'{"id":"01990000-0000-7000-8000-00000000000d","n":1}',
+        b'{"id":"0199',
+        b"\n",
+        b"\0\0\n",
+        b"words\n",
+        b"\r\n",
+        b"<<<<<<< x\n",
+        b"~\n",
+    ),
+]
 
 
 def after(bench: LogBench, count: int = 1) -> list[str]:
@@ -56,7 +73,7 @@ def test_an_undamaged_log_is_read_in_every_way_alike(bench: LogBench) -> None:
 def test_a_torn_line_hides_nothing_but_itself(bench: LogBench, n: int, keep: int) -> None:
     bench.tear_line(n, keep)
     view = bench.assert_kept(n)
-    assert view.kinds[0] == ("torn", bench.offset(n))
+    assert view.kinds[0] in (("torn", bench.offset(n)), ("utf8", bench.offset(n)))  # torn within a character
     assert [kind for kind, _ in view.kinds[1:]] == ["missing-parent"] * (n < 4)
 
 
@@ -121,7 +138,7 @@ def test_all_records_in_one_line_are_all_read(bench: LogBench) -> None:
     assert bench.assert_kept().branch == bench.sent
 
 
-@pytest.mark.parametrize("keep", [1, 10, 50, 110, 150])
+@pytest.mark.parametrize("keep", [1, 10, 50, 110, -2])
 @pytest.mark.parametrize("n", range(4))
 def test_a_whole_record_behind_a_fragment_is_read(bench: LogBench, n: int, keep: int) -> None:
     bench.glue(n, keep)
@@ -337,14 +354,12 @@ def test_a_gone_stub_beats_the_message_of_its_id(bench: LogBench) -> None:
         assert view.messages[2].parent_id == bench.sent[1].id
 
 
-@pytest.mark.parametrize("content", ["a", "z"])
-def test_a_twin_brings_its_given_id_and_what_it_replaces_only_when_it_counts(bench: LogBench, content: str) -> None:
-    more = {"given_id": "mine", "replaces": bench.sent[0].id, "role": "user", "content": content}
+@pytest.mark.parametrize(("key", "wins"), [("given_id", False), ("zzz", True)])
+def test_a_twin_that_counts_brings_its_given_id_and_either_what_it_replaces(bench: LogBench, key: str, wins: bool) -> None:
+    more = {key: "mine", "given_id": "mine", "replaces": bench.sent[0].id, "role": "user", "content": "x"}
     for view in twins(bench, parent_id=bench.sent[1].id, **more):
-        twin = line_of({"id": bench.sent[2].id, "parent_id": bench.sent[1].id, **more})
-        wins = twin > line_of(bench.record(2 if bench.record(2)["content"] != content else 3))
-        assert ("mine" in [message.id for message in view.messages]) == wins
-        assert (bench.sent[0].id in [message.id for message in view.messages]) != wins
+        ids = [message.id for message in view.messages]
+        assert ids == ([*bench.ids(1), "mine", *bench.ids(3, 4)] if wins else bench.ids(1, 2, 3, 4))
 
 
 def test_a_missing_parent_makes_a_root_and_is_counted(bench: LogBench) -> None:
@@ -394,7 +409,7 @@ def test_a_move_of_the_leaf_to_nothing_moves_nothing(bench: LogBench, leaf_id: A
     "fields",
     [
         *({"type": "removed", "message_id": "0" * 36}, {"type": "removed"}, {"type": "removed", "message_id": ["x"]}),
-        *({"type": "clear", "leaf_ids": 7}, {"type": "clear", "leaf_ids": "abc"}, {"type": "clear", "leaf_ids": [7, None, {}]}),
+        *({"type": "clear", "leaf_ids": 7}, {"type": "clear", "leaf_ids": "abc"}),
         *({"type": ["leaf"]}, {"type": 7}, {"type": {}}, {"type": ""}, {"no": "message"}, {"role": "user"}, {"content": "x"}),
         *({"role": 7, "content": "x"}, {"parent_id": None, "role": None, "content": "x"}),
     ],
@@ -419,7 +434,7 @@ def test_a_message_with_an_odd_key_of_the_stores_own_is_still_a_message(bench: L
 
 
 @pytest.mark.parametrize("late", [{"replaces": 1}, {"given_id": "mine"}, {"type": "leaf", "leaf_id": None}])
-def test_the_order_of_a_records_keys_changes_nothing(bench: LogBench, late: dict[str, Any]) -> None:
+def test_keys_of_another_writers_order_count_once_the_line_is_decoded(bench: LogBench, late: dict[str, Any]) -> None:
     (id,) = after(bench)
     late = {"replaces": bench.sent[1].id} if "replaces" in late else late
     first = {"id": id, "parent_id": bench.sent[4].id}
@@ -428,9 +443,8 @@ def test_the_order_of_a_records_keys_changes_nothing(bench: LogBench, late: dict
     for record in ({**first, **late, "role": "user", "content": "x"}, {**first, "role": "user", "content": "x", **late}):
         bench.put(whole)
         bench.append_record(**record)
-        views.append(bench.read())
-    assert views[0].messages == views[1].messages
-    assert views[0].branch == views[1].branch
+        views.append(read_exactly(bench.root, "t"))
+    assert views[0] == views[1]
 
 
 # Order
@@ -475,9 +489,20 @@ def test_two_clones_that_git_merged_by_union_lose_nothing(bench: LogBench) -> No
 def test_a_torn_line_stays_where_it_was_when_the_file_is_sorted(bench: LogBench) -> None:
     bench.swap_lines(0, 3)
     bench.insert_line(2, b"words of nobody\n")
-    before = sorted(bench.lines)
     append_and_read(bench)
-    assert sorted(bench.lines[:-1]) == before
+    assert bench.lines[:5] == [*sorted(bench.whole.splitlines(keepends=True))[:2], b"words of nobody~\n", *bench.lines[3:5]]
+
+
+@given(st.lists(st.sampled_from(MIXTURE), max_size=12).map(b"".join))
+def test_sorting_a_log_keeps_every_record_and_every_other_byte_and_ends_sorted(data: bytes) -> None:
+    done = sort_lines(data)
+    assert sort_lines(done) == done
+    pieces = [piece for raw in data.splitlines(keepends=True) for piece in read_line(raw).records]
+    after = [piece for raw in done.splitlines(keepends=True) for piece in read_line(raw).records]
+    ids = [piece.record["id"] for piece in after]
+    assert ids == sorted(piece.record["id"] for piece in pieces)
+    strange = bytes(set(range(256)) - set(b"~ \t\r\n"))
+    assert sorted(byte for byte in done if byte in strange) == sorted(byte for byte in data if byte in strange)
 
 
 # The file itself
@@ -555,7 +580,7 @@ SPOIL = st.lists(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(spoils=SPOIL)
 def test_after_any_damage_every_line_left_whole_is_read_and_the_log_goes_on(
     bench: LogBench, spoils: list[tuple[Any, ...]]

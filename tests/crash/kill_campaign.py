@@ -1,0 +1,173 @@
+"""Kill real writers at random moments, again and again, and hold the store to what it told them.
+
+    python kill_campaign.py DIRECTORY SEED SECONDS
+
+Prints one JSON object: the figures, and what was broken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+
+from acknowledged import Claims, Notes, broken_claims, content, stuck, torn_lines
+
+from fsstore import Store
+
+WRITERS = 4
+KILLS_PER_ROUND = 12
+SHARED = ("shared-0", "shared-1")
+
+
+class Writer:
+    """Random operations, each noted once it has returned; a deletion before it, too."""
+
+    def __init__(self, root: Path, durability: str, notes: Notes, name: str, chance: random.Random) -> None:
+        self.store = Store.open(root, durability=durability)
+        self.notes = notes
+        self.name = name
+        self.chance = chance
+        self.count = 0
+        self.own: list[str] = []
+        self.known: dict[str, list[str]] = {}
+
+    def work(self) -> None:
+        operations = [self.append] * 8 + [self.append_long] * 2 + [self.fork] * 2 + [self.extend] * 2
+        operations += [self.create, self.delete, self.run]
+        while True:
+            self.chance.choice(operations)()
+
+    def token(self) -> str:
+        self.count += 1
+        return f"{self.name}.{self.count}"
+
+    def thread(self) -> str:
+        return self.chance.choice([*SHARED, *self.own])
+
+    def append(self, length: int = 40) -> None:
+        thread, token = self.thread(), self.token()
+        message = self.store.thread(thread).messages.append("user", content(token, length))
+        self.notes.note("append", thread, token)
+        self.known.setdefault(thread, []).append(message.id)
+
+    def append_long(self) -> None:
+        self.append(200_000)
+
+    def fork(self) -> None:
+        thread, token = self.thread(), self.token()
+        if self.known.get(thread):
+            self.store.thread(thread).messages.fork(self.chance.choice(self.known[thread]), "assistant", content(token))
+            self.notes.note("append", thread, token)
+
+    def extend(self) -> None:
+        thread, tokens = self.thread(), [self.token() for _ in range(5)]
+        self.store.thread(thread).messages.extend({"role": "user", "content": content(token, 3_000)} for token in tokens)
+        for token in tokens:
+            self.notes.note("append", thread, token)
+
+    def create(self) -> None:
+        thread = f"of-{self.token()}"
+        self.store.threads.create(thread, name=thread)
+        self.notes.note("create", thread)
+        self.own.append(thread)
+
+    def delete(self) -> None:
+        if self.own:
+            thread = self.own.pop()
+            self.notes.note("deleting", thread)
+            self.store.thread(thread).delete()
+            self.notes.note("deleted", thread)
+
+    def run(self) -> None:
+        thread, id = self.thread(), self.token()
+        run = self.store.thread(thread).runs.create(id)
+        self.notes.note("run", thread, id, "queued")
+        run.update("in_progress")
+        self.notes.note("run", thread, id, "in_progress")
+        run.finish()
+        self.notes.note("run", thread, id, "completed")
+
+
+class Round:
+    """One store, its writers, and their deaths."""
+
+    def __init__(self, place: Path, durability: str, chance: random.Random) -> None:
+        self.place = place
+        self.root = place / "store"
+        self.durability = durability
+        self.chance = chance
+        self.pids: list[int] = []
+        self.born = 0
+        place.mkdir()
+        with Store.open(self.root) as store:
+            for id in SHARED:
+                store.threads.create(id)
+
+    def notes(self) -> list[Path]:
+        return list(self.place.glob("*.notes"))
+
+    def spawn(self) -> None:
+        self.born += 1
+        name, seed = f"w{self.born}", self.chance.random()
+        pid = os.fork()
+        if pid:
+            self.pids.append(pid)
+            return
+        notes = Notes(self.place / f"{name}.notes")
+        try:
+            Writer(self.root, self.durability, notes, name, random.Random(seed)).work()
+        except BaseException:
+            notes.note("error", traceback.format_exc())
+        os._exit(1)
+
+    def kill(self) -> None:
+        pid = self.pids.pop(self.chance.randrange(len(self.pids)))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+    def signal(self, number: signal.Signals) -> None:
+        for pid in self.pids:
+            os.kill(pid, number)
+
+    def run(self, figures: Counter[str]) -> list[str]:
+        for _ in range(WRITERS):
+            self.spawn()
+        wrong: list[str] = []
+        for _ in range(KILLS_PER_ROUND):
+            time.sleep(self.chance.uniform(0.005, 0.06))
+            self.kill()
+            self.signal(signal.SIGSTOP)  # some hold locks now, which is nothing to a reader
+            wrong += broken_claims(self.root, self.notes)
+            self.signal(signal.SIGCONT)
+            self.spawn()
+        while self.pids:
+            self.kill()
+        wrong += [*broken_claims(self.root, self.notes), *stuck(self.root), *broken_claims(self.root, self.notes)]
+        figures.update(rounds=1, kills=self.born, acknowledged=len(Claims(self.notes())), torn=torn_lines(self.root))
+        return wrong
+
+
+def main(place: str, seed: str, seconds: str) -> None:
+    chance = random.Random(int(seed))
+    figures: Counter[str] = Counter()
+    wrong: list[str] = []
+    begin = time.monotonic()
+    while time.monotonic() - begin < float(seconds) and not wrong:
+        durability = ("full", "process")[figures["rounds"] % 2]
+        one = Round(Path(place) / f"round-{figures['rounds']}", durability, chance)
+        wrong += one.run(figures)
+        if not wrong:
+            shutil.rmtree(one.place)
+    print(json.dumps({**figures, "seconds": round(time.monotonic() - begin, 1), "wrong": wrong[:20]}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,69 @@
+"""Every kind of operation once, each noted as it returns: a script to be killed at each of its system calls.
+
+python kill_scenario.py prepare|play ROOT NOTES
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+
+from acknowledged import Notes, content
+
+from fsstore import Store
+
+
+def prepare(root: str, notes: Notes) -> None:
+    with Store.open(root) as store:
+        for id in ("old", "doomed"):
+            store.threads.create(id)
+            notes.note("create", id)
+            for number in range(3):
+                store.thread(id).messages.append("user", content(f"{id}-{number}"))
+                notes.note("append", id, f"{id}-{number}")
+
+
+def play(root: str, notes: Notes) -> None:
+    store = Store.open(root)
+    store.threads.create("new", name="New")
+    notes.note("create", "new")
+    for token, length in (("small", 10), ("second", 0), ("long", 200_000)):
+        store.thread("new").messages.append("user", content(token, length))
+        notes.note("append", "new", token)
+    old = store.thread("old").messages
+    old.extend({"role": "user", "content": content(token, 2_000)} for token in ("a", "b", "c"))
+    for token in ("a", "b", "c"):
+        notes.note("append", "old", token)
+    old.fork(next(iter(old)).id, "assistant", content("fork"))
+    notes.note("append", "old", "fork")
+    full_disk(old)
+    old.append("user", content("after the full disk"))
+    notes.note("append", "old", "after the full disk")
+    store.threads.update("old", archived=True)
+    run = store.thread("old").runs.create("run")
+    notes.note("run", "old", "run", "queued")
+    run.steps.create("step")
+    run.finish()
+    notes.note("run", "old", "run", "completed")
+    notes.note("deleting", "doomed")
+    store.thread("doomed").delete()
+    notes.note("deleted", "doomed")
+    store.close()
+
+
+def full_disk(messages: object) -> None:
+    """Have a write stop halfway, so that it must be cut off again."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (os.stat(messages.path).st_size + 500, hard))
+    try:
+        messages.append("user", content("refused", 5_000))
+    except OSError:
+        return
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    raise AssertionError("the write was to be refused")
+
+
+if __name__ == "__main__":
+    {"prepare": prepare, "play": play}[sys.argv[1]](sys.argv[2], Notes(sys.argv[3]))

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from acknowledged import broken_claims, stuck
+
+import fsstore
+
+HERE = Path(__file__).parent
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(Path(fsstore.__file__).parents[1]),
+    "PYTHONDONTWRITEBYTECODE": "1",  # a script must make the same calls every time
+}
+CHANGING = ("write", "fdatasync", "fsync", "rename", "openat", "mkdir", "unlink", "ftruncate")
+#: How many of the calls are killed in the short run.
+SHORT = 40
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.campaign
+def test_killed_writers_lose_nothing_that_was_acknowledged(
+    tmp_path: Path, seed: int, campaign: bool, capfd: pytest.CaptureFixture[str]
+):
+    command = [sys.executable, HERE / "kill_campaign.py", tmp_path, str(seed), "300" if campaign else "7"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    with capfd.disabled():
+        print(f"\nkill campaign, seed {seed}: {figures}")
+    assert figures["wrong"] == []
+    assert figures["kills"] >= 16
+    assert figures["acknowledged"] >= 50
+
+
+def scenario(part: str, place: Path, *tracer: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [*tracer, sys.executable, HERE / "kill_scenario.py", part, place / "store", place / f"{part}.notes"]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+
+
+def kill_points(place: Path) -> list[tuple[str, int]]:
+    """Each changing call that the scenario makes below its root: its name, and its number among those of its name."""
+    log = place / "strace.log"
+    done = scenario("play", place, "strace", "-f", "-y", "-qq", "-o", log, "-e", f"trace={','.join(CHANGING)}")
+    assert done.returncode == 0, done.stderr
+    counts: Counter[str] = Counter()
+    points = []
+    for line in log.read_text().splitlines():
+        found = re.match(r"\d+ +(\w+)\(", line)
+        if not found:
+            continue
+        name = found[1]
+        counts[name] += 1
+        if str(place / "store") in line and (name != "openat" or "O_CREAT" in line):
+            points.append((name, counts[name]))
+    return points
+
+
+def killed_at(point: tuple[str, int], prepared: Path, place: Path) -> list[str]:
+    name, number = point
+    shutil.copytree(prepared, place)
+    inject = f"inject={name}:signal=SIGKILL:when={number}"
+    done = scenario("play", place, "strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={name}", "-e", inject)
+    wrong = [] if done.returncode == -9 else [f"not killed, but ended with {done.returncode}: {done.stderr}"]
+    wrong += broken_claims(place / "store", lambda: place.glob("*.notes"))
+    wrong += stuck(place / "store")
+    wrong += broken_claims(place / "store", lambda: place.glob("*.notes"))
+    shutil.rmtree(place)
+    return [f"killed at {name} {number}: {one}" for one in wrong]
+
+
+@pytest.mark.campaign
+def test_a_kill_at_each_system_call_loses_nothing_that_was_acknowledged(
+    tmp_path: Path, seed: int, campaign: bool, capfd: pytest.CaptureFixture[str]
+):
+    if not shutil.which("strace"):
+        pytest.skip("no strace here: nothing was killed at a chosen system call")
+    prepared, dry = tmp_path / "prepared", tmp_path / "dry"
+    prepared.mkdir()
+    assert scenario("prepare", prepared).returncode == 0
+    shutil.copytree(prepared, dry)
+    every = kill_points(dry)
+    assert {name for name, _ in every} >= {"write", "fdatasync", "fsync", "rename", "openat", "mkdir", "ftruncate"}
+    points = every if campaign else random.Random(seed).sample(every, SHORT)
+    with ThreadPoolExecutor(2) as pool:
+        results = pool.map(lambda at: killed_at(points[at], prepared, tmp_path / f"point-{at}"), range(len(points)))
+        wrong = [one for result in results for one in result]
+    with capfd.disabled():
+        print(f"\nkilled at {len(points)} of {len(every)} changing system calls, seed {seed}")
+    assert wrong == []

@@ -1,0 +1,140 @@
+"""The exact system calls of the operations that are done most, as `fs` makes them and as the kernel sees them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import faults
+import processes
+import pytest
+
+from fsstore import Store
+from fsstore.disk import fs
+
+#: Time after which a change of a directory is old enough to tell it from the next one (disk/log.py).
+SETTLED = 0.1
+#: Names that kernels and C libraries give to the same call.
+GENERAL = {
+    **dict.fromkeys(("fstat", "newfstat", "newfstatat", "stat", "statx"), "stat"),
+    **dict.fromkeys(("access", "faccessat", "faccessat2"), "access"),
+    **{"openat": "open", "pread64": "pread", "_llseek": "lseek"},
+}
+
+
+def warm(root: str, durability: str) -> Store:
+    store = Store.open(root, durability=durability)
+    thread = store.threads.create("t")
+    thread.messages.append("user", "one")
+    time.sleep(SETTLED)
+    thread.messages.append("user", "two")
+    return store
+
+
+def test_a_warm_append_with_process_durability_is_four_calls_besides_the_lock(root: Path, monkeypatch: pytest.MonkeyPatch):
+    with warm(str(root), "process") as store:
+        calls = faults.Calls(monkeypatch)
+        store.thread("t").messages.append("user", "three")
+    assert calls.names()[:4] == ["fstat", "read_at", "write", "stat"]
+    assert calls.names()[4:] == ["close"] * 3  # of the store
+
+
+def test_a_warm_append_with_full_durability_adds_the_sync_and_its_confirmation(root: Path, monkeypatch: pytest.MonkeyPatch):
+    with warm(str(root), "full") as store:
+        calls = faults.Calls(monkeypatch)
+        store.thread("t").messages.append("user", "three")
+        assert calls.names() == ["fstat", "read_at", "write", "stat", "sync", "exists", "stat"]
+
+
+def test_a_batch_makes_as_many_calls_as_one_append(root: Path, monkeypatch: pytest.MonkeyPatch):
+    with warm(str(root), "full") as store:
+        calls = faults.Calls(monkeypatch)
+        store.thread("t").messages.extend([{"role": "user", "content": number} for number in range(100)])
+        assert calls.names() == ["fstat", "read_at", "write", "stat", "sync", "exists", "stat"]
+
+
+def stamped(root: str) -> None:
+    """Leave a thread of a megabyte whose stamp tells that it ascends."""
+    with Store.open(root, durability="process") as store:
+        thread = store.threads.create("t")
+        thread.messages.extend([{"role": "user", "content": f"{number} {'x' * 100}"} for number in range(5_000)])
+
+
+def test_the_newest_messages_are_read_from_the_end_of_the_file(root: Path, monkeypatch: pytest.MonkeyPatch):
+    stamped(str(root))
+    with Store.open(root, read_only=True) as store:
+        calls, read = faults.Calls(monkeypatch), []
+        real = fs.read_at
+        monkeypatch.setattr(fs, "read_at", lambda fd, count, at: read.append(count) or real(fd, count, at))
+        newest = store.thread("t").messages.branch(50)
+    assert [message.content.split()[0] for message in newest] == [str(number) for number in range(4_950, 5_000)]
+    assert [name for name, _ in calls if name != "read_at"] == ["open_fd", "fstat", "fstat", "open_fd", "fstat", "fstat", *["close"] * 2]
+    assert sum(read) < 50_000  # of a megabyte
+
+
+def test_reading_what_did_not_change_reads_no_message_again(root: Path, monkeypatch: pytest.MonkeyPatch):
+    with warm(str(root), "process") as store:
+        messages = store.thread("t").messages
+        assert len(messages) == 2
+        calls = faults.Calls(monkeypatch)
+        assert len(messages) == 2
+        assert calls.names() == ["open_fd", "fstat", "fstat", "read_at", "close"]
+
+
+def test_a_handle_touches_no_disk(store: Store, monkeypatch: pytest.MonkeyPatch):
+    calls = faults.Calls(monkeypatch)
+    thread = store.thread("anything")
+    assert thread.runs.handle("run").steps.directory.endswith("/threads/anything/runs/run/steps")
+    assert calls == []
+
+
+def traced(root: str, durability: str, what: str) -> None:
+    """Do one thing between two calls that strace shows."""
+    store = warm(root, durability)
+    messages = store.thread("t").messages
+    items = [{"role": "user", "content": number} for number in range(100)]
+    if what == "tail":
+        messages.extend([{"role": "user", "content": "x" * 100}] * 5_000)
+        store.close()
+        messages = Store.open(root, read_only=True).thread("t").messages
+    do = {"append": lambda: messages.append("user", "x"), "extend": lambda: messages.extend(items), "tail": lambda: messages.branch(50)}
+    for mark in ("begin", "end"):
+        fs.exists(f"/mark-{mark}", 0)
+        if mark == "begin":
+            do[what]()
+
+
+def seen_by_the_kernel(root: Path, durability: str, what: str) -> list[str]:
+    """Give the names of the system calls of one operation, in order."""
+    strace, output = shutil.which("strace"), root.parent / "strace"
+    if not strace:
+        pytest.skip("no strace here")
+    if subprocess.run([strace, "-o", str(output), "true"], capture_output=True).returncode:
+        pytest.skip("strace may not trace here")
+    command = (strace, "-f", "-e", "trace=!mmap,munmap,brk,mprotect,madvise,futex,rt_sigaction", "-o", str(output))
+    processes.run(traced, str(root), durability, what, under=command)
+    text = output.read_text()
+    between = text[text.index("/mark-begin") : text.index("/mark-end")].splitlines()[1:-1]
+    calls = re.findall(r"^\d+ +(\w+)\(", "\n".join(between), re.MULTILINE)
+    return [GENERAL.get(call, call) for call in calls]
+
+
+@pytest.mark.parametrize("what", ["append", "extend"])
+@pytest.mark.parametrize(
+    ("durability", "expected"),
+    [
+        ("process", "flock stat pread write stat flock"),
+        ("full", "flock stat pread write stat flock fdatasync access stat"),
+    ],
+)
+def test_the_kernel_sees_no_other_calls_of_a_warm_append(root: Path, durability: str, expected: str, what: str):
+    assert " ".join(seen_by_the_kernel(root, durability, what)) == expected
+
+
+def test_the_kernel_sees_no_other_calls_of_a_tail_read(root: Path):
+    seen = seen_by_the_kernel(root, "process", "tail")
+    assert [name for name in seen if name not in ("pread", "close")] == ["open", "stat", "stat", "open", "stat", "stat"]
+    assert seen.count("pread") <= 5
