@@ -31,7 +31,7 @@ _AROUND = 158
 def _pool() -> list[str]:
     source = random.Random(20)
     lengths = [max(8, min(8000, int(source.lognormvariate(5.1, 1.27)))) for _ in range(_POOL)]
-    lengths[50::100] = [_LARGE - _AROUND] * (_POOL // 100)
+    lengths[::100] = [_LARGE - _AROUND] * (_POOL // 100)
     text = _WORDS * (_LARGE // len(_WORDS) + 2)
     starts = (source.randrange(len(_WORDS)) for _ in lengths)
     pool = [text[start : start + length] for start, length in zip(starts, lengths, strict=True)]

@@ -62,8 +62,10 @@ def spell_id(stamp: int, suffix: str) -> str:
     return f"{text[:8]}-{text[8:12]}-7{text[12:]}-{suffix}"
 
 
-def next_id(last: int, suffix: str) -> tuple[int, str]:
-    """Give the time and the id of the next record: now, or just after `last` when the clock stands still or went back.
+def next_ids(last: int, suffix: str, count: int) -> tuple[int, list[str]]:
+    """Give the ids of the next records, and the time of the last of them.
+
+    They ascend from now, or from just after `last` when the clock stands still or went back.
 
     Raises:
         OverflowError: The clock, or an id already written, stands at the year 3000.
@@ -71,10 +73,17 @@ def next_id(last: int, suffix: str) -> tuple[int, str]:
     stamp = (time.time_ns() << 12) // 1_000_000
     if stamp <= last:
         stamp = last + 1
-    if stamp >= _LAST_STAMP:
+    if stamp + count > _LAST_STAMP:
         raise OverflowError("the clock or the newest id is past the year 3000: set the clock right and try again")
-    text = f"{stamp:015x}"
-    return stamp, f"{text[:8]}-{text[8:12]}-7{text[12:]}-{suffix}"
+    ids = []
+    high, head = -1, ""
+    for at in range(stamp, stamp + count):
+        if at >> 12 != high:
+            high = at >> 12
+            text = f"{high:012x}"
+            head = f"{text[:8]}-{text[8:]}-7"
+        ids.append(f"{head}{at & 0xFFF:03x}-{suffix}")
+    return stamp + count - 1, ids
 
 
 def id_after(id: str) -> str:
@@ -84,4 +93,4 @@ def id_after(id: str) -> str:
 
 def new_id(after: str = FIRST_ID) -> str:
     """Mint an id greater than `after`."""
-    return next_id(stamp_of(after), random_suffix())[1]
+    return next_ids(stamp_of(after), random_suffix(), 1)[1][0]

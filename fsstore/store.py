@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import weakref
 
 from fsstore import codec, layout
 from fsstore.disk import fs
@@ -42,7 +41,6 @@ class Store:
         self._indexes = Indexes()
         root.on_fork.append(self._indexes.forget)
         self.threads = Threads(root, self._indexes, Names(root))
-        self._finalizer = weakref.finalize(self, root.close)
 
     @classmethod
     def open(
@@ -132,7 +130,7 @@ def _has_format(path: str) -> bool:
     if fields.get("format") != FORMAT["format"]:
         raise FormatError(file, "not the format file of a store")
     version = fields.get("version")
-    if version != VERSION:
+    if type(version) is not int or version != VERSION:
         raise FormatError(
             file, f"format version {version!r} is none that this fsstore understands ({VERSION}): use a newer one"
         )

@@ -1,9 +1,9 @@
 """Real processes for the tests: each runs one function in a fresh interpreter and can be spoken with, waited for and killed.
 
-    with start(writes_for_ever, root) as child:
-        child.hear()        # what the function gave to say()
-        child.kill()        # SIGKILL; also at the end of the block
-    run(appends, root)      # starts, waits, gives what the function returned, or raises what it raised
+with start(writes_for_ever, root) as child:
+    child.hear()        # what the function gave to say()
+    child.kill()        # SIGKILL; also at the end of the block
+run(appends, root)      # starts, waits, gives what the function returned, or raises what it raised
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _main() -> None:
     sys.path[:] = path
     try:
         answer = ("returned", getattr(importlib.import_module(module), name)(*args))
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:
         answer = ("raised", error)
     _parent.send(answer)
 

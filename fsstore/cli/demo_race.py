@@ -8,6 +8,8 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+from fsstore.errors import StoreError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +23,13 @@ MESSAGES = 40
 TEAR_AT = 15
 #: How long the killed process is left hanging with the lock held, so that the others come to wait for it.
 _HANG = 0.3
+
+
+class RaceError(StoreError):
+    """A process of the demo failed by itself."""
+
+    def __init__(self, name: str, errors: str) -> None:
+        super().__init__(f"{name} failed: {errors.strip().rpartition(chr(10))[2] or 'it said nothing'}")
 
 
 @dataclass(slots=True)
@@ -60,12 +69,13 @@ def race(root: str, thread_id: str) -> list[Racer]:
     """Have the processes append, and kill the last of them when it has written half a record.
 
     Raises:
-        RuntimeError: A process that was not to be killed failed.
+        RaceError: A process that was not to be killed failed.
     """
     with _started(root, thread_id) as processes:
         racers = [Racer(f"process {number}", process.pid) for number, process in enumerate(processes, 1)]
-        for process in processes:
-            _pipe(process.stdout).readline()  # it is ready
+        for process, racer in zip(processes, racers, strict=True):
+            if not _pipe(process.stdout).readline():  # it says when it is ready
+                raise RaceError(racer.name, _pipe(process.stderr).read())
         for process in processes:
             _pipe(process.stdin).write("go\n")
             _pipe(process.stdin).flush()
@@ -102,9 +112,9 @@ def _kill_in_the_middle(process: subprocess.Popen[str], racer: Racer) -> None:
 def _finish(process: subprocess.Popen[str], racer: Racer) -> None:
     for line in _pipe(process.stdout):
         racer.hear(line)
-    errors = _pipe(process.stderr).read().strip()
+    errors = _pipe(process.stderr).read()
     if process.wait() != 0 and not racer.half:
-        raise RuntimeError(f"{racer.name} failed: {errors.rpartition(chr(10))[2] or process.returncode}")
+        raise RaceError(racer.name, errors)
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:

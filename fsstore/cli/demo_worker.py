@@ -8,7 +8,6 @@ in the middle of an append, the lock held. Its parent kills it then.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
@@ -19,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+_write = fs.write
+
 
 def _say(word: str) -> None:
     sys.stdout.write(f"{word}\n")
@@ -26,7 +27,7 @@ def _say(word: str) -> None:
 
 
 def _write_half(fd: int, data: bytes) -> NoReturn:
-    written = os.write(fd, data[: len(data) // 2])
+    written = _write(fd, data[: len(data) // 2])
     _say(f"half {written}")
     while True:
         time.sleep(60)

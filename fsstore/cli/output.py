@@ -59,6 +59,11 @@ def _spell(found: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+def count_of(number: int, thing: str) -> str:
+    """Give a number of things in words."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def when(seconds: int) -> str:
     """Give a time of day for people, in their time zone; a dash where nobody said."""
     try:

@@ -6,7 +6,7 @@ import click
 from rich.text import Text
 
 from fsstore.cli.options import find_thread, open_store, store_options
-from fsstore.cli.output import clean, emit, make_console, message_json, note, one_line, print_indented, when, words_of
+from fsstore.cli.output import clean, count_of, emit, make_console, message_json, note, one_line, print_indented, when, words_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _print_threads(store: Store, threads: list[ThreadInfo]) -> None:
         return
     ids = [Text(one_line(info.id)) for info in threads]
     room = console.width if console.is_terminal else None
-    width = min(max(len("THREAD"), *(id.cell_len for id in ids)), _ID_WIDTH, room // 2 if room else _ID_WIDTH)
+    width = min(max(len("THREAD"), *(id.cell_len for id in ids)), _ID_WIDTH, room // 3 if room else _ID_WIDTH)
     _print_row(console, Text(f"{'THREAD'.ljust(width)}  LAST USED         MESSAGES  WHAT", style="bold"), room)
     for info, id in zip(threads, ids, strict=True):
         if room:
@@ -91,7 +91,8 @@ def show(thread: str, root: str, as_json: bool, last: int | None, leaf: str | No
                 emit(message_json(message))
         else:
             _print_branch(handle, messages)
-        note_damage(handle)
+        if last is None:  # else only the end of the log is read
+            note_damage(handle)
 
 
 def note_damage(thread: ThreadHandle) -> None:
@@ -99,7 +100,7 @@ def note_damage(thread: ThreadHandle) -> None:
     places = thread.messages.damage()
     if places:
         first = f"the first at byte {places[0].offset}: {places[0].reason}"
-        note(f"passed over {len(places)} damaged place{'s' if len(places) > 1 else ''} in {thread.messages.path}, {first}")
+        note(f"passed over {count_of(len(places), 'damaged place')} in {thread.messages.path}, {first}")
 
 
 def _print_branch(thread: ThreadHandle, messages: list[Message]) -> None:

@@ -7,11 +7,10 @@ import sys
 from dataclasses import dataclass, field
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fsstore.cli.exits import Exit, WrongUsageError
 from fsstore.cli.options import find_thread, open_store, writing_options
-from fsstore.cli.output import emit, make_console, message_json, note, one_line
+from fsstore.cli.output import count_of, emit, make_console, message_json, note, one_line
 from fsstore.errors import AlreadyExistsError
 from fsstore.upkeep.imports import FORMATS, import_stream
 
@@ -93,8 +92,8 @@ class _Tally:
         if as_json:
             emit({name: getattr(self, name) for name in self.__slots__})
         else:
-            threads = f"{self.threads} threads ({self.new_threads} new)"
-            make_console().print(f"{threads}: {self.added} messages added, {self.known} already there.")
+            threads = f"{count_of(self.threads, 'thread')} ({self.new_threads} new)"
+            make_console().print(f"{threads}: {count_of(self.added, 'message')} added, {self.known} already there.")
 
 
 @click.command("import")
@@ -120,19 +119,25 @@ def import_(
             tally.print(as_json)
     if tally.differing:
         shown = ", ".join(one_line(id, 60) for id in tally.differing[:3])
-        note(f"{len(tally.differing)} threads hold other messages under the same ids, and were left as they are: {shown}")
+        threads = count_of(len(tally.differing), "thread")
+        note(f"{threads} not changed, since other messages stand there under the same ids: {shown}")
         context.exit(Exit.REFUSED)
 
 
 def _with_progress(store: Store, format: str, file: BinaryIO) -> Iterator[Imported]:
     """Import one file with a progress bar where somebody looks."""
-    console = make_console(stderr=True)
+    console, imports = make_console(stderr=True), import_stream(store, format, file, file.name)
+    if not console.is_terminal:
+        yield from imports
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # here: the rest starts faster without it
+
     threads = TextColumn("{task.fields[threads]} threads")
     columns = (TextColumn("{task.description}"), BarColumn(), threads, TimeRemainingColumn())
     size = _size(file)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(one_line(file.name, 40), total=size, threads=0)
-        for number, done in enumerate(import_stream(store, format, file, file.name), 1):
+        for number, done in enumerate(imports, 1):
             progress.update(task, completed=file.tell() if size else None, threads=number)
             yield done
 

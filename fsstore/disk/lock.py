@@ -142,6 +142,9 @@ class Lock:
             with contextlib.suppress(OSError):  # somebody closed it already (a daemon closes all it inherits)
                 fs.close(fd)
 
+    def __del__(self) -> None:
+        self.drop()
+
     def drop_if_idle(self) -> bool:
         """Close the descriptor unless a thread uses it; say whether it is closed."""
         return self.if_idle(self.drop)

@@ -163,7 +163,7 @@ class Log:
             self._clear_taint()
         writer = self._open_file()
         if not writer.fold.ascending:
-            fs.close(writer.fd)
+            writer.forget()
             self._renew(sort_lines)  # a merge left the lines unsorted
             writer = self._open_file()
         root.hold(self.path, writer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os.path
 import weakref
 from functools import partial
@@ -192,4 +193,10 @@ def _forget_all() -> None:
         root.forget()
 
 
+def _close_all() -> None:
+    for root in list(_all):
+        root.close()
+
+
 fs.after_fork(_forget_all)
+atexit.register(_close_all)  # a store that nobody closed keeps its stamps all the same

@@ -102,9 +102,14 @@ class Writer(Follower):
 
     def mint(self) -> str:
         """Give an id greater than every id of the log."""
+        return self.mint_many(1)[0]
+
+    def mint_many(self, count: int) -> list[str]:
+        """Give ids greater than every id of the log, ascending."""
         fold = self.fold
-        fold.stamp, fold.greatest = minted = clock.next_id(fold.stamp, self.suffix)
-        return minted[1]
+        fold.stamp, ids = clock.next_ids(fold.stamp, self.suffix, count)
+        fold.greatest = ids[-1]
+        return ids
 
     def lose(self) -> None:
         """Have the file read anew before the next append."""
@@ -120,7 +125,7 @@ class Writer(Follower):
         with self._guard:
             self._users.discard(get_ident())
             if self._doomed and not self._users:
-                fs.close(self.fd)
+                self.forget()
 
     def is_pinned(self) -> bool:
         """Say whether a thread syncs the descriptor just now."""
@@ -132,10 +137,16 @@ class Writer(Follower):
             if self._users:
                 self._doomed = True
             else:
-                fs.close(self.fd)
+                self.forget()
         if not self.seal and self.fold.ascending:
             self.fold.let_go(self.end, self.tail)
 
     def forget(self) -> None:
-        """Close the descriptor in a forked child, and write nothing."""
-        fs.close(self.fd)
+        """Close the descriptor, and write nothing: in a forked child, for one."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            fs.close(fd)
+
+    def __del__(self) -> None:
+        if self.fd >= 0:
+            self.close()

@@ -85,10 +85,12 @@ class Index:
         if not self.follower.holds(fd, status):
             self.build(fd, status, exact=False)
         elif status.st_size > self.follower.end:
+            self.follower.inode = -1  # what an interrupt leaves half read fits no file
             try:
                 self._read(fd, status.st_size)
             except Unsorted:
                 self.build(fd, status, exact=self.exact)
+            self.follower.inode = status.st_ino
 
     def build(self, fd: int, status: os.stat_result, *, exact: bool) -> None:
         """Read the whole log."""

@@ -284,11 +284,10 @@ class Messages(TreeReader):
             if above is None and not tip.known:
                 self.with_index(writer.fd, tip.learn)
             parent, shown = (tip.leaf, tip.shown) if above is None else above(writer)
-            lines, ids = [], []
-            for draft, body in zip(drafts, bodies, strict=True):
-                id = writer.mint()
+            lines = []
+            ids = writer.mint_many(len(drafts))
+            for draft, body, id in zip(drafts, bodies, ids, strict=True):
                 lines.append(codec.message_line(id, parent, body))
-                ids.append(id)
                 draft.record_id, draft.parent_id = id, shown
                 parent, shown = id, draft.id or id
             tip.leaf, tip.shown, tip.known = parent, shown, True

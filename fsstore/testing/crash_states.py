@@ -5,6 +5,7 @@ what was synced, and any part of the rest in any order (`power_cuts`). The rules
 own kindness:
 
 * sync of a file makes its bytes and its size durable, not its name;
+* a sync of a file that failed leaves its bytes to chance for ever: no later sync of the same file makes them durable;
 * sync of a directory makes the names in it durable, not its own name, and not the bytes of the files;
 * a file or directory whose name is not durable is lost, whatever of it was synced;
 * of a write that was not synced the size may come without the bytes (they read as NUL), the bytes without the size
@@ -20,7 +21,7 @@ import random
 from dataclasses import dataclass
 
 from fsstore.testing.image import Image
-from fsstore.testing.trace import Create, Mkdir, Rename, Sync, SyncDirectory, Truncate, Unlink, Write
+from fsstore.testing.trace import Create, FailedSync, Mkdir, Rename, Sync, SyncDirectory, Truncate, Unlink, Write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 PAGE = 4096
 #: Up to so many effects every subset is a state; above, a choice of them.
-EXHAUSTIVE = 6
+EXHAUSTIVE = 5
 #: Writes up to so many bytes are torn at every byte where nothing else is said; longer ones at some.
 SHORT = 256
 
@@ -189,6 +190,7 @@ class _Disk:
 
     def __init__(self, before: Image) -> None:
         self._durable = before.copy()
+        self._doubtful: list[_Effect] = []
         self.pending: list[_Effect] = []
 
     def make(self, call: Call) -> Call:
@@ -197,7 +199,9 @@ class _Disk:
         elif isinstance(call, Mkdir):
             self._durable.directories[call.child] = {}
         if isinstance(call, Sync):
-            self._commit([e for e in self.pending if isinstance(e, _Data | _Size) and e.file == call.file])
+            self._commit([effect for effect in self._of_file(call.file) if effect not in self._doubtful])
+        elif isinstance(call, FailedSync):
+            self._doubtful += [effect for effect in self._of_file(call.file) if isinstance(effect, _Data)]
         elif isinstance(call, SyncDirectory):
             self._sync_directory(call.directory)
         else:
@@ -222,6 +226,9 @@ class _Disk:
             if number in kept and (new is None or new in chosen or new not in self.pending):
                 chosen.append(effect)
         return chosen
+
+    def _of_file(self, file: int) -> list[_Effect]:
+        return [effect for effect in self.pending if isinstance(effect, _Data | _Size) and effect.file == file]
 
     def _sync_directory(self, directory: int) -> None:
         done: list[_Effect] = []

@@ -9,6 +9,7 @@ It replaces attributes of `fsstore.disk.fs`, through which every system call of 
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 
@@ -91,6 +92,14 @@ class Sync:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedSync:
+    """A file's sync failed: what was written before may be lost, and a later sync says nothing of it (fsync(2))."""
+
+    path: str
+    file: int
+
+
+@dataclass(frozen=True, slots=True)
 class SyncDirectory:
     """A directory's entries were synced."""
 
@@ -100,7 +109,7 @@ class SyncDirectory:
 
 if TYPE_CHECKING:
     #: One system call that changes the disk, or what it will still hold after a power cut.
-    Call: TypeAlias = Create | Mkdir | Write | Truncate | Rename | Unlink | Sync | SyncDirectory
+    Call: TypeAlias = Create | Mkdir | Write | Truncate | Rename | Unlink | Sync | FailedSync | SyncDirectory
 
 
 class Killed(BaseException):
@@ -115,6 +124,7 @@ class Recorder:
     Args:
         base: The directory, as a rule the one that the store's root lies in.
         leave_out: Which syncs are neither made nor recorded: what would be lost without them?
+        fail: Which syncs of files fail with EIO.
         dies_at: The number of the first changing call that is not made any more: it and all that follow raise `Killed`,
             so that what was done before is what a killed process leaves.
 
@@ -130,10 +140,12 @@ class Recorder:
         base: str | os.PathLike[str],
         *,
         leave_out: Callable[[Sync | SyncDirectory], bool] | None = None,
+        fail: Callable[[Sync], bool] | None = None,
         dies_at: int | None = None,
     ) -> None:
         self._base = os.fspath(base)
         self._leave_out = leave_out
+        self._fail = fail
         self._real: dict[str, Callable[..., Any]] = {}
         self.dies_at = dies_at
         self.calls: list[Call] = []
@@ -222,7 +234,12 @@ class Recorder:
 
     def _sync(self, fd: int) -> None:
         file = self._nodes.get(inode_of(fs.fstat(fd)))
-        self._sync_unless_left_out("sync", fd, None if file is None else Sync(self._paths[file], file))
+        call = None if file is None else Sync(self._paths[file], file)
+        if call is not None and self._fail is not None and self._fail(call):
+            self._live()
+            self.calls.append(FailedSync(call.path, call.file))
+            raise OSError(errno.EIO, os.strerror(errno.EIO), call.path)
+        self._sync_unless_left_out("sync", fd, call)
 
     def _sync_directory(self, path: str) -> None:
         directory = self._nodes.get(inode_of(fs.stat(path)))

@@ -79,7 +79,7 @@ class _Check:
             yield self._problem(directory, None, "name", str(error))
             return
         meta = f"{directory}/{layout.META}"
-        if not fs.is_file(meta):
+        if not fs.is_file(meta) and fs.names(directory):  # an empty one is just being made
             yield self._problem(directory, None, "no-meta", "a thread's directory without its meta.json")
         yield from self._document(meta, id, name, {"status": ThreadStatus, "source": SessionSource})
         yield from self._messages(f"{directory}/{layout.MESSAGES}")

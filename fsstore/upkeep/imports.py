@@ -125,7 +125,7 @@ def _fields(turn: Turn) -> Object:
 def _derive(stamp: int, thread_id: str, key: str) -> str:
     """Make an id of a time and of what the source calls a message."""
     digest = hashlib.sha256(f"{thread_id}\0{key}".encode()).digest()
-    id = clock.spell_id(stamp, clock.suffix_of(int.from_bytes(digest[:8], "big") & (1 << 62) - 1 | 1 << 63))
+    id = clock.spell_id(stamp, clock.suffix_of(int.from_bytes(digest[:8], "big") >> 2 | 1 << 63))  # variant and 62 bits
     if not clock.is_id(id):
         raise ValueError("a time after the year 3000")
     return id

@@ -110,4 +110,7 @@ def test_the_demo_refuses_a_directory_that_holds_something_else(tmp_path: Path) 
 
 def test_a_process_of_the_demo_that_fails_ends_it_in_one_line(tmp_path: Path) -> None:
     code = "import sys; from fsstore.cli import main; sys.executable = '/bin/false'; main()"
-    assert fsstore("demo", tmp_path, "--json", command=[sys.executable, "-c", code]).error(1)
+    assert (
+        fsstore("demo", tmp_path, "--json", command=[sys.executable, "-c", code]).error(1)
+        == "process 1 failed: it said nothing"
+    )

@@ -140,10 +140,10 @@ def wait_for_reading(pid: int) -> None:
 def test_import_counts_what_it_did_and_twice_adds_nothing(root: Path, talks: Path, trees: Path) -> None:
     first = fsstore("import", "sharegpt", talks, "--root", root)
     assert first == Result(0, "2 threads (2 new): 3 messages added, 0 already there.\n", "")
-    assert fsstore("import", "oasst", trees, "--root", root).out == "1 threads (1 new): 3 messages added, 0 already there.\n"
+    assert fsstore("import", "oasst", trees, "--root", root).out == "1 thread (1 new): 3 messages added, 0 already there.\n"
     before = everything(f"{root}/threads")
     assert fsstore("import", "sharegpt", talks, talks, "--root", root).out.startswith("4 threads (0 new): 0 messages added, 6 ")
-    assert fsstore("import", "oasst", trees, "--root", root).out.startswith("1 threads (0 new): 0 messages added, 3 ")
+    assert fsstore("import", "oasst", trees, "--root", root).out.startswith("1 thread (0 new): 0 messages added, 3 ")
     assert everything(f"{root}/threads") == before
     assert [message.content for message in Store.open(root).thread("tree").messages.branch()] == ["Question", "Answer 0"]
 
@@ -177,8 +177,8 @@ def test_import_refuses_other_words_under_known_ids_and_goes_on(root: Path, tmp_
     fsstore("import", "sharegpt", talks, "--root", root)
     other = written(tmp_path / "other.json", [talk("one", "a", "not b"), talk("three", "d")])
     result = fsstore("import", "sharegpt", other, "--root", root)
-    assert (result.code, result.out) == (1, "2 threads (1 new): 1 messages added, 1 already there.\n")
-    assert result.err == "fsstore: 1 threads hold other messages under the same ids, and were left as they are: one\n"
+    assert (result.code, result.out) == (1, "2 threads (1 new): 1 message added, 1 already there.\n")
+    assert result.err == "fsstore: 1 thread not changed, since other messages stand there under the same ids: one\n"
     assert last(Store.open(root), "one") == "b"
 
 
@@ -205,5 +205,5 @@ def test_ctrl_c_keeps_and_counts_what_was_imported(root: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
     assert (process.returncode, err) == (130, b"fsstore: interrupted\n")
-    assert out == b"1 threads (1 new): 3 messages added, 0 already there.\n"
+    assert out == b"1 thread (1 new): 3 messages added, 0 already there.\n"
     assert len(Store.open(root).thread("tree").messages) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import sys
 import threading
@@ -572,6 +573,22 @@ def test_an_upsert_begins_a_deleted_thread_anew_and_empty(state: StateStore, roo
     assert new[0] > old[1]
 
 
+def test_a_thread_begun_anew_clears_what_was_deleted_and_is_newer_than_it_whatever_the_clock_says(
+    state: StateStore, root: Path, thread: str
+) -> None:
+    ahead = "0f000000-0000-7000-8000-00000000000"  # the year 2492
+    onroot.log(root, thread).write_text(f'{{"id":"{ahead}1","parent_id":null,"role":"user","content":"from afar"}}\n')
+    onroot.edit(onroot.meta(root, thread), lambda fields: fields.update(versions={"": f"{ahead}2"}))
+    one, two = say(state, thread, "one", "two")
+    fork = state.fork_at_message(one, "user", "other two")
+    state.delete_thread(thread)
+    state.upsert_thread(ThreadMetadata(id=thread))
+    (row,) = onroot.rows(onroot.log(root, thread))
+    assert (row["type"], row["leaf_ids"]) == ("clear", [two, fork])
+    assert str(row["id"]) > fork > f"{ahead}1"
+    assert json.loads(onroot.meta(root, thread).read_text())["versions"][""] > f"{ahead}2"
+
+
 def test_a_thread_can_be_deleted_and_begun_anew_many_times(state: StateStore, root: Path) -> None:
     for number in range(4):
         state.upsert_thread(ThreadMetadata(id="t"))
@@ -758,6 +775,16 @@ def test_a_torn_line_hides_no_good_message_before_or_after_it(state: StateStore,
 
 
 @pytest.mark.damaged
+def test_a_log_that_is_a_directory_is_an_error_and_no_endless_loop(state: StateStore, root: Path, thread: str) -> None:
+    onroot.log(root, thread).mkdir()
+    for call in (state.list_messages, state.list_leaf_messages, state.clear_messages):
+        with pytest.raises(OSError, match=r"messages\.jsonl"):
+            call(thread)
+    with pytest.raises(OSError, match=r"messages\.jsonl"):
+        say(state, thread, "hi")
+
+
+@pytest.mark.damaged
 def test_two_messages_glued_into_one_line_are_both_listed(state: StateStore, root: Path, thread: str) -> None:
     say(state, thread, "one", "two", "three")
     path = onroot.log(root, thread)
@@ -918,13 +945,14 @@ def test_clear_of_nothing_counts_nothing(state: StateStore, root: Path, thread: 
     assert before.keys() <= onroot.snapshot(root).keys()
 
 
-def test_after_a_clear_the_next_message_is_a_new_root_with_a_fresh_id(state: StateStore, thread: str) -> None:
+def test_after_a_clear_the_next_message_is_a_new_root_with_a_fresh_id(state: StateStore, root: Path, thread: str) -> None:
     old = say(state, thread, "one", "two")
     state.clear_messages(thread)
     new = say(state, thread, "three")[0]
     (found,) = state.list_messages(thread)
     assert (found.id, found.parent_entry_id, found.content) == (new, None, "three")
     assert new > max(old)
+    assert onroot.rows(onroot.log(root, thread))[-1]["parent_id"] is None
 
 
 def test_clear_leaves_the_thread_and_its_runs_and_other_threads(state: StateStore, root: Path, thread: str) -> None:

@@ -12,9 +12,9 @@ import re
 import time
 from pathlib import Path
 
-import contract_children as children
 import onroot
 import pytest
+from contract_children import dying, reading_status
 
 from fsstore import (
     AlreadyExistsError,
@@ -653,7 +653,7 @@ def test_3b_11_a_thread_without_messages_has_none(threads: ThreadStore, chat: st
 def test_3b_12_a_run_is_readable_at_every_moment_of_twenty_rapid_transitions(
     threads: ThreadStore, root: Path, chat: str, run: str
 ) -> None:
-    with children.reading_status(root, chat, run):
+    with reading_status(root, chat, run):
         for number in range(20):
             threads.force_update_run_status(chat, run, list(RunStatus)[number % len(RunStatus)])
             assert threads.get_run(chat, run).status is list(RunStatus)[number % len(RunStatus)]
@@ -830,7 +830,7 @@ def test_3b_33_twenty_rapid_messages_are_all_there_in_order_at_every_moment(
 def test_3b_34_the_run_of_a_worker_that_was_killed_can_be_failed_with_an_error(
     threads: ThreadStore, root: Path, chat: str
 ) -> None:
-    children.dying("work_and_die", root, chat, "run_9")
+    dying("work_and_die", root, chat, "run_9")
     assert threads.get_run(chat, "run_9").status is RunStatus.IN_PROGRESS
     dead = RunError(code="worker_dead", message="the worker is gone")
     threads.update_run_status(chat, "run_9", RunStatus.FAILED, dead)

@@ -17,24 +17,16 @@ import pytest
 import fsstore
 from fsstore import (
     ABSENT,
-    AlreadyExistsError,
-    Message,
     MessageNotFoundError,
-    MessageRecord,
     MessageRole,
     Run,
-    RunError,
-    RunInfo,
     RunStatus,
     RunStep,
     RunStepStatus,
     RunStepType,
-    SessionSource,
     StateStore,
-    StepInfo,
     Store,
     Thread,
-    ThreadInfo,
     ThreadListFilters,
     ThreadMessage,
     ThreadMetadata,
@@ -47,15 +39,15 @@ BLOCK = {"type": "text", "text": {"value": "hi", "annotations": []}}
 
 #: Each record with the fewest arguments that it takes.
 RECORDS = (
-    Message(id="m", record_id="m", parent_id=None, role="user", content="hi"),
-    MessageRecord(id="m", thread_id="t", role="user", content="hi"),
+    fsstore.Message(id="m", record_id="m", parent_id=None, role="user", content="hi"),
+    fsstore.MessageRecord(id="m", thread_id="t", role="user", content="hi"),
     Run(thread_id="t"),
-    RunError(code="c", message="m"),
-    RunInfo(id="r", thread_id="t"),
+    fsstore.RunError(code="c", message="m"),
+    fsstore.RunInfo(id="r", thread_id="t"),
     RunStep(run_id="r", thread_id="t"),
-    StepInfo(id="s", run_id="r", thread_id="t"),
+    fsstore.StepInfo(id="s", run_id="r", thread_id="t"),
     Thread(),
-    ThreadInfo(id="t"),
+    fsstore.ThreadInfo(id="t"),
     ThreadListFilters(),
     ThreadMessage(thread_id="t", role="user", content=[]),
     ThreadMetadata(id="t"),
@@ -65,7 +57,7 @@ ENUMS = {
     RunStatus: ["queued", "in_progress", "completed", "cancelled", "failed", "expired"],
     RunStepStatus: ["in_progress", "completed", "failed", "cancelled"],
     RunStepType: ["message_creation", "tool_calls"],
-    SessionSource: ["interactive", "resume", "fork", "api", "unknown"],
+    fsstore.SessionSource: ["interactive", "resume", "fork", "api", "unknown"],
     ThreadStatus: ["running", "idle", "completed", "failed", "paused", "archived"],
 }
 
@@ -205,7 +197,7 @@ def test_a_thread_of_one_class_is_a_thread_of_the_other(state: StateStore, threa
     mine = threads.get_thread("mine")
     assert (mine.created_at, mine.metadata) == (6, {})
     assert sorted(threads.list_thread_ids()) == sorted(one.id for one in state.list_threads()) == ["mine", "theirs"]
-    with pytest.raises(AlreadyExistsError):
+    with pytest.raises(fsstore.AlreadyExistsError):
         threads.create_thread(Thread(id="mine"))
     assert state.delete_thread("theirs")
     assert threads.list_thread_ids() == ["mine"]
@@ -297,7 +289,7 @@ def test_times_that_nobody_gave_are_those_of_construction() -> None:
     for record in RECORDS:
         fresh = type(record)(**_required(record))
         for name in ("created_at", "updated_at"):
-            if name in type(record).__slots__ and not isinstance(record, Message):
+            if name in type(record).__slots__ and not isinstance(record, fsstore.Message):
                 assert before <= getattr(fresh, name) <= time.time()
 
 

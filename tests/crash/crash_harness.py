@@ -51,7 +51,8 @@ class Operation:
 
     `between` gives what may also be seen while a step has not returned, beside the views before and after it.
     `leaves` are more kinds of problem that a crash in it may leave. `repeats`: a caller to whom it was not acknowledged
-    may do the step again.
+    may do the step again. `place` is the store's root, below a directory that exists. `since` is how many steps to take
+    before the first crash.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Operation:
     leaves: frozenset[str] = frozenset()
     repeats: bool = True
     place: str = "store"
+    since: int = 0
 
 
 @dataclass
@@ -74,6 +76,10 @@ class Recording:
 
     def done(self, position: int) -> int:
         return sum(mark <= position for mark in self.marks)
+
+    @property
+    def start(self) -> int:
+        return self.marks[self.operation.since - 1] if self.operation.since else 0
 
     def allowed(self, position: int) -> list[View]:
         done = self.done(position)
@@ -240,8 +246,10 @@ def _goes_on(recording: Recording, disk: Disk, root: Path, seen: View) -> Iterat
         )
 
 
-def died_before(operation: Operation, dies_at: int, tmp_path: Path, seed: int) -> Iterator[str]:
-    """Let one process die before a call, let another one go on and be acknowledged, then cut the power.
+def then_another(
+    operation: Operation, tmp_path: Path, seed: int, *, durability: str = "full", dies_at: int | None = None
+) -> Iterator[str]:
+    """Let one process do the operation, or die before a call of it; let another one go on and be acknowledged; cut the power.
 
     Give what is wrong: all that stood there before, and all that the second one did, must be there.
     """
@@ -254,14 +262,13 @@ def died_before(operation: Operation, dies_at: int, tmp_path: Path, seed: int) -
     try:
         with Recorder(world, dies_at=dies_at) as recorder:
             with suppress(Killed):
-                desk = Desk(root)
+                desk = Desk(root, durability)
                 for step in operation.steps:
                     step(desk)
             recorder.dies_at = None
             second = Desk(root)
-            for id in ["second", *second.store.threads.ids()]:
-                if id == "second":
-                    second.store.threads.create(id)  # without a name: nothing that syncs what the first one began
+            second.store.threads.create("second")  # without a name: nothing that syncs what the first one began
+            for id in second.store.threads.ids():
                 second[id].messages.append("user", "by the second process")
             wanted = view(root)
     finally:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 from typing import Any
 
+import pytest
 from crash_harness import Desk, Operation, View
 
 from fsstore import (
@@ -17,6 +19,8 @@ from fsstore import (
     ThreadMetadata,
     ThreadStore,
 )
+from fsstore.disk import fs
+from fsstore.testing.trace import Killed
 
 NO_META = frozenset(("no-meta",))
 LONG = "x" * 30_000
@@ -75,8 +79,24 @@ def deleted(desk: Desk) -> None:
     desk["t"].delete()
 
 
+def half_deleted(desk: Desk) -> None:
+    """A process died in a deletion, before the directory was moved."""
+    conversation(desk)
+    with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+        patch.setattr(fs, "rename", die)
+        desk["t"].delete()
+
+
+def die(*paths: str) -> None:
+    raise Killed
+
+
 def first(desk: Desk) -> str:
     return next(iter(desk["t"].messages)).id
+
+
+def append_more(desk: Desk) -> None:
+    desk["t"].messages.append("user", "more")
 
 
 def long_thread(desk: Desk) -> None:
@@ -116,6 +136,7 @@ STORE = [
         "create store, thread and message",
         (lambda desk: desk.store, thread, lambda desk: desk["t"].messages.append("user", "hi")),
         nothing,
+        since=1,
         leaves=NO_META,
     ),
 ]
@@ -141,6 +162,7 @@ THREADS = [
         (lambda desk: desk["t"].messages.append("user", "late"), lambda desk: desk["t"].delete()),
         conversation,
     ),
+    Operation("open after an interrupted deletion", (lambda desk: desk.store,), half_deleted),
     Operation(
         "create a deleted thread again",
         (thread, lambda desk: desk["t"].messages.append("user", "anew")),
@@ -164,17 +186,17 @@ MESSAGES = [
         ),
         thread,
     ),
-    Operation("append", (lambda desk: desk["t"].messages.append("user", "more"),), conversation),
+    Operation("append", (append_more,), conversation),
     Operation("append of a long message", (lambda desk: desk["t"].messages.append("user", LONG),), conversation),
     Operation(
         "append after a torn line",
-        (lambda desk: desk["t"].messages.append("user", "more"),),
+        (append_more,),
         torn(b'{"id":"0190a5b0-0000-7000-8000-00000000000a","parent_id":null,"role":"user","content":"half a'),
     ),
-    Operation("append after a NUL tail", (lambda desk: desk["t"].messages.append("user", "more"),), torn(b"\0" * 90)),
+    Operation("append after a NUL tail", (append_more,), torn(b"\0" * 90)),
     Operation(
         "append after a whole line without newline",
-        (lambda desk: desk["t"].messages.append("user", "more"),),
+        (append_more,),
         torn(b'{"id":"0f90a5b0-0000-7000-8000-00000000000a","parent_id":null,"role":"user","content":"whole"}'),
     ),
     Operation("extend", (lambda desk: desk["t"].messages.extend(batch(20)),), conversation, prefixes),
@@ -195,15 +217,15 @@ MESSAGES = [
     Operation("clear", (lambda desk: desk["t"].messages.clear(),), conversation),
     Operation(
         "append to an unsorted log",
-        (lambda desk: desk["t"].messages.append("user", "more"),),
+        (append_more,),
         unsorted,
         leaves=frozenset(("unsorted",)),
     ),
-    Operation("append to a tainted log", (lambda desk: desk["t"].messages.append("user", "more"),), tainted),
+    Operation("append to a tainted log", (append_more,), tainted),
     Operation(
         "append and close, which keeps a stamp",
         (
-            lambda desk: desk["t"].messages.append("user", "more"),
+            append_more,
             lambda desk: desk.store.close(),
             lambda desk: desk["t"].messages.append("user", "still more"),
         ),

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from crash_harness import Desk, Operation, Recording, died_before, problems, record
-from crash_operations import OPERATIONS, conversation, named
+from crash_harness import Desk, Operation, Recording, problems, record, then_another
+from crash_operations import OPERATIONS, append_more, conversation, named
 
-from fsstore import codec
+from fsstore import SyncFailedError, codec
 from fsstore.disk import fs
+from fsstore.disk.log import Log
 from fsstore.testing.crash_states import SHORT, kills, power_cuts
 from fsstore.testing.trace import Sync, SyncDirectory
 
@@ -24,7 +26,7 @@ def short(request: pytest.FixtureRequest, campaign: bool) -> int:
 
 
 def cut(recording: Recording, **options: int):
-    return power_cuts(recording.recorder.before, recording.recorder.calls, **options)
+    return power_cuts(recording.recorder.before, recording.recorder.calls, start=recording.start, **options)
 
 
 @every_operation
@@ -34,9 +36,9 @@ def test_a_power_cut_leaves_before_or_after(operation: Operation, tmp_path: Path
 
 
 @every_operation
-def test_a_death_leaves_before_or_after_though_nothing_was_synced(operation: Operation, tmp_path: Path, short: int):
+def test_a_death_leaves_before_or_after_though_nothing_was_synced(operation: Operation, tmp_path: Path, campaign: bool):
     recording = record(operation, tmp_path / "world", "process")
-    states = kills(recording.recorder.before, recording.recorder.calls, short=short)
+    states = kills(recording.recorder.before, recording.recorder.calls, start=recording.start, short=SHORT if campaign else 0)
     assert list(problems(recording, states, tmp_path / "after")) == []
 
 
@@ -58,8 +60,40 @@ def test_what_a_dead_process_left_half_done_takes_nothing_from_the_next_one(
     count = len(record(operation, tmp_path / "world").recorder.calls)
     deaths = range(count) if campaign else random.Random(seed).sample(range(count), min(count, 3))
     for dies_at in deaths:
-        wrong = died_before(operation, dies_at, tmp_path, seed)
+        wrong = then_another(operation, tmp_path, seed, dies_at=dies_at)
         assert list(wrong) == [], f"the first process died before call {dies_at}"
+
+
+@every_operation
+def test_what_one_process_did_unsynced_takes_nothing_from_the_next_one(operation: Operation, tmp_path: Path, seed: int):
+    assert list(then_another(operation, tmp_path, seed, durability="process")) == []
+
+
+def test_what_is_acknowledged_after_a_failed_sync_survives_a_power_cut(tmp_path: Path, seed: int):
+    def fails_once(desk: Desk) -> None:
+        with pytest.raises(SyncFailedError):
+            desk["t"].messages.append("user", "not confirmed")
+
+    failures = iter((True,))
+    again = Operation("append after a failed sync", (fails_once, append_more), conversation)
+    recording = record(again, tmp_path / "world", fail=lambda call: next(failures, False))
+    states = power_cuts(recording.recorder.before, recording.recorder.calls, start=recording.marks[-1], seed=seed)
+    assert list(problems(recording, states, tmp_path / "after")) == []
+
+
+def test_a_sync_tried_again_on_the_same_file_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Log, "_is_tainted", lambda log: False)
+    failures = iter((True,))
+
+    def tried_again(desk: Desk) -> None:
+        with suppress(SyncFailedError):
+            append_more(desk)
+        append_more(desk)
+
+    recording = record(
+        Operation("append twice", (tried_again,), conversation), tmp_path / "world", fail=lambda call: next(failures, False)
+    )
+    assert next(problems(recording, cut(recording, short=0), tmp_path / "after"), None)
 
 
 def is_temp(call: Sync | SyncDirectory) -> bool:
@@ -97,13 +131,3 @@ def test_the_recorder_leaves_the_door_as_it_found_it(tmp_path: Path):
     before = dict(vars(fs))
     record(Operation("nothing", (lambda desk: None,), conversation), tmp_path / "world")
     assert dict(vars(fs)) == before
-
-
-def test_a_recorded_death_stops_every_change(tmp_path: Path):
-    recording = record(named("append"), tmp_path / "world")
-    count = len(recording.recorder.calls)
-    assert count >= 2
-    for dies_at in range(count):
-        desk = Desk(tmp_path / f"{dies_at}" / "store")
-        assert list(died_before(named("append"), dies_at, tmp_path, 0)) == []
-        assert not desk.root.exists()

@@ -9,7 +9,7 @@ import pickle
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,11 +35,15 @@ roles = st.sampled_from(["user", "assistant", "", "tool\n"])
 given_ids = st.none() | st.sampled_from(["g1", "g2", "é/\0", 'q"\\'])
 NESTED = {"id": "018f0000-0000-7000-8000-0000000000aa", "parent_id": None, "role": "user", "content": "not a message"}
 contents = st.one_of(
-    st.sampled_from(["", "hi", '"}\n{"id":"', "~", "\0\r\x85\u2028", "é😀", "x" * 5000, [NESTED], {"deep": [NESTED, {"id": 1}]}, None, 7]),
+    st.sampled_from(
+        ["", "hi", '"}\n{"id":"', "~", "\0\r\x85\u2028", "é😀", "x" * 5000, [NESTED], {"deep": [NESTED, {"id": 1}]}, None, 7]
+    ),
     st.text(max_size=20),
 )
 items = st.sampled_from([ABSENT, ABSENT, None, {"id": "x"}, [NESTED]])
-extras = st.sampled_from([{}, {}, {"k": [1, None]}, {"id": "mine", "type": "leaf", "k": 1}, {"extra": {"a": 1}, "parent_id": None}])
+extras = st.sampled_from(
+    [{}, {}, {"k": [1, None]}, {"id": "mine", "type": "leaf", "k": 1}, {"extra": {"a": 1}, "parent_id": None}]
+)
 newlines = st.sampled_from([b"\n", b"\n", b"", b"\r\n"])
 garbage = st.sampled_from(
     [
@@ -334,7 +338,7 @@ class MessagesMachine(RuleBasedStateMachine):
     def everything_agrees(self, store: Store, branch: list[Message]) -> None:
         messages, model = store.thread(THREAD).messages, self.model
         assert len(messages) == len(model.alive)
-        assert messages.children() == model.children()
+        assert self.comparable(messages.children()) == self.comparable(model.children())
         assert messages.branch() == branch
         self.newest_of_branch(store, branch)
         assert messages.leaves() == model.messages(model.leaves())
@@ -346,13 +350,19 @@ class MessagesMachine(RuleBasedStateMachine):
         for leaf in model.leaves():
             assert messages.branch(leaf=leaf) == model.messages(model.branch(leaf))
 
+    def comparable(self, children: dict[str | None, list[str]]) -> dict[str | None, list[str]]:
+        """Where two messages answer to one name, the order in which their children stand together is nobody's business."""
+        return {name: sorted(ids) for name, ids in children.items()} if self.given_twice(self.model.alive) else children
+
     def check_reports_only_what_was_damaged(self):
         problems = list(self.stores[0].check())
-        given = [said.given for said in self.model.nodes.values() if said.given is not None]
-        allowed = self.allowed | {"duplicate-given-id"} if len(given) > len(set(given)) else self.allowed
+        allowed = self.allowed | {"duplicate-given-id"} if self.given_twice(self.model.nodes) else self.allowed
         assert [str(problem) for problem in problems if problem.kind not in allowed] == []
-        alive = [self.model.nodes[id].given for id in self.model.alive if self.model.nodes[id].given is not None]
-        assert len(alive) == len(set(alive)) or "duplicate-given-id" in {problem.kind for problem in problems}
+        assert not self.given_twice(self.model.alive) or "duplicate-given-id" in {problem.kind for problem in problems}
+
+    def given_twice(self, ids: Iterable[str]) -> bool:
+        given = [self.model.nodes[id].given for id in ids if self.model.nodes[id].given is not None]
+        return len(given) > len(set(given))
 
     def an_undamaged_log_ascends_with_a_line_for_each_record(self):
         if not self.allowed and self.log.exists():
@@ -375,7 +385,7 @@ def test_message_tree_is_what_a_plain_model_says(machine, tmp_path: Path, seed: 
         settings=settings(
             deadline=None,
             database=None,
-            max_examples=2000 if campaign else 40,
+            max_examples=2000 if campaign else 25,
             stateful_step_count=60 if campaign else 30,
             suppress_health_check=list(HealthCheck),
         ),

@@ -72,11 +72,14 @@ class TreeModel:
                 case Removed(message):
                     self.gone.add(message)
                 case Cleared(leaves):
-                    for at in leaves:
-                        while at is not None:
-                            self.gone.add(at)
-                            at = self._parent_as_written(at)
+                    for leaf in leaves:
+                        self._clear(leaf)
         self.alive = [id for id in self.nodes if id not in self.gone]
+
+    def _clear(self, at: str | None) -> None:
+        while at is not None:
+            self.gone.add(at)
+            at = self._parent_as_written(at)
 
     def _parent_as_written(self, id: str) -> str | None:
         """A parent that is not here, or not older, is damage: its child counts as a root."""

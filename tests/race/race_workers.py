@@ -1,7 +1,8 @@
-"""What the processes and threads of the race tests do, and how what they left is looked at. Each worker gives what was acknowledged."""
+"""What the processes and threads of the race tests do; each gives what was acknowledged. And how to look at what they left."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import mmap
 import os
@@ -145,7 +146,10 @@ def clears(root: Path, thread: str, me: int, count: int) -> tuple[list[str], int
 
 
 def read_on(root: Path, thread: str, stop: Path, grows: bool) -> int:
-    """Read until `stop` appears, never a lock taken; give how often. Where the log only grows, each reading holds the one before."""
+    """Read until `stop` appears, never a lock taken; give how often.
+
+    Where the log only grows, each reading begins with the one before.
+    """
     fs.open_lock = _no_lock
     read, seen = 0, []
     kept = Store.open(root, read_only=True).thread(thread).messages
@@ -175,7 +179,7 @@ def _no_lock(path: str) -> int:
 
 
 def check_links(branch: list[Message]) -> None:
-    for above, below in zip(branch, branch[1:], strict=False):
+    for above, below in itertools.pairwise(branch):
         assert below.parent_id == above.id
         assert above.record_id < below.record_id
 

@@ -1,4 +1,4 @@
-"""Real processes and threads at one message tree: every acknowledged record once, one line each, and no reader ever in doubt."""
+"""Real processes and threads at one message tree: every acknowledged record once, one line each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOTH = pytest.mark.parametrize("durability", ["process", "full"])
 @pytest.fixture
 def many(campaign: bool, durability: str) -> int:
     """How many operations one process does."""
-    return (40 if durability == "full" else 150) * (20 if campaign else 1)
+    return (30 if durability == "full" else 100) * (20 if campaign else 1)
 
 
 @contextmanager

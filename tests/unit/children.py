@@ -8,7 +8,7 @@ from typing import Any
 
 from processes import hear, say
 
-from fsstore import Store
+from fsstore import RunInTerminalStateError, Store
 from fsstore.disk import fs
 
 
@@ -107,3 +107,50 @@ def _die_at_call(number: int) -> None:
             return real(*args)
 
         setattr(fs, name, counted)
+
+
+def kill_deletions(root: str) -> list[bool]:
+    """Delete threads in processes that die at a later changing call of `fs` each; say of each whether the next open shows it."""
+    there = []
+    for number in range(1_000):
+        with Store.open(root) as store:
+            store.threads.create(str(number)).messages.append("user", "x")
+        pid = os.fork()
+        if pid == 0:
+            store = Store.open(root)
+            _die_at_call(number)
+            store.threads.delete(str(number))
+            os._exit(0)
+        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0:
+            return there
+        with Store.open(root) as store:
+            there.append(str(number) in store.threads)
+    raise AssertionError("no end to it")
+
+
+def create(root: str, thread: str) -> str:
+    with Store.open(root) as store:
+        try:
+            store.threads.create(thread)
+        except Exception as error:  # the parent judges it
+            return type(error).__name__
+    return "created"
+
+
+def update_often(root: str, thread: str, field: str, count: int) -> None:
+    with Store.open(root, durability="process") as store:
+        for number in range(count):
+            store.threads.update(thread, **{field: str(number)})
+
+
+def finish(root: str, thread: str, runs: list[str], status: str) -> list[bool]:
+    """Finish runs one after the other; say of each whether this process was the one."""
+    won = []
+    with Store.open(root, durability="process") as store:
+        for id in runs:
+            try:
+                store.thread(thread).runs[id].finish(status)
+                won.append(True)
+            except RunInTerminalStateError:
+                won.append(False)
+    return won

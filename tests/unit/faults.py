@@ -14,9 +14,23 @@ import pytest
 from fsstore import Message, Store
 from fsstore.disk import fs
 
-PLAIN_CALLS = (
-    ["open_fd", "close", "read_at", "write", "seek", "stat", "fstat", "exists", "truncate", "rename", "unlink", "list_names", "mkdir", "sync", "sync_directory"]
-)
+PLAIN_CALLS = [
+    "open_fd",
+    "close",
+    "read_at",
+    "write",
+    "seek",
+    "stat",
+    "fstat",
+    "exists",
+    "truncate",
+    "rename",
+    "unlink",
+    "list_names",
+    "mkdir",
+    "sync",
+    "sync_directory",
+]
 
 
 class Calls(list[tuple[str, Any]]):

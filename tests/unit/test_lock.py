@@ -175,7 +175,10 @@ def test_readers_do_not_wait_for_the_holder_of_the_lock(store: Store, root: Path
     message = store.threads.create("t", name="n").messages.append("user", "here")
     run = store.thread("t").runs.create("r")
     run.steps.create("s")
-    with processes.start(children.hold_lock, str(root), "t") as holder, Store.open(root, read_only=True, lock_timeout=0) as reader:
+    with (
+        processes.start(children.hold_lock, str(root), "t") as holder,
+        Store.open(root, read_only=True, lock_timeout=0) as reader,
+    ):
         holder.hear()
         thread = reader.thread("t")
         assert [m.content for m in thread.messages.branch()] == ["here"]

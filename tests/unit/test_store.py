@@ -248,7 +248,7 @@ def test_a_store_can_be_used_again_after_it_was_closed(store: Store):
 
 @pytest.mark.parametrize("options", [{"durability": "none"}, {"max_open_files": 7}, {"lock_timeout": -1}])
 def test_options_without_sense_are_refused_before_anything_is_made(root: Path, options: dict):
-    with pytest.raises(ValueError, match="must be|is \"full\""):
+    with pytest.raises(ValueError, match='must be|is "full"'):
         Store.open(root, **options)
     assert not root.exists()
 
@@ -366,9 +366,9 @@ def test_what_the_system_refuses_is_its_own_error_and_never_not_found(store: Sto
         lambda: fresh.threads["t"],
         lambda: "t" in fresh.threads,
         thread.info,
-        lambda: thread.messages.branch(),
+        thread.messages.branch,
         lambda: thread.messages.branch(5),
-        lambda: thread.messages.leaf(),
+        thread.messages.leaf,
         lambda: thread.messages.get(message.id),
         lambda: len(thread.messages),
         lambda: list(thread.messages),

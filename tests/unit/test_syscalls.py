@@ -21,7 +21,9 @@ SETTLED = 0.1
 GENERAL = {
     **dict.fromkeys(("fstat", "newfstat", "newfstatat", "stat", "statx"), "stat"),
     **dict.fromkeys(("access", "faccessat", "faccessat2"), "access"),
-    **{"openat": "open", "pread64": "pread", "_llseek": "lseek"},
+    "openat": "open",
+    "pread64": "pread",
+    "_llseek": "lseek",
 }
 
 
@@ -71,7 +73,15 @@ def test_the_newest_messages_are_read_from_the_end_of_the_file(root: Path, monke
         monkeypatch.setattr(fs, "read_at", lambda fd, count, at: read.append(count) or real(fd, count, at))
         newest = store.thread("t").messages.branch(50)
     assert [message.content.split()[0] for message in newest] == [str(number) for number in range(4_950, 5_000)]
-    assert [name for name, _ in calls if name != "read_at"] == ["open_fd", "fstat", "fstat", "open_fd", "fstat", "fstat", *["close"] * 2]
+    assert [name for name, _ in calls if name != "read_at"] == [
+        "open_fd",
+        "fstat",
+        "fstat",
+        "open_fd",
+        "fstat",
+        "fstat",
+        *["close"] * 2,
+    ]
     assert sum(read) < 50_000  # of a megabyte
 
 
@@ -100,7 +110,11 @@ def traced(root: str, durability: str, what: str) -> None:
         messages.extend([{"role": "user", "content": "x" * 100}] * 5_000)
         store.close()
         messages = Store.open(root, read_only=True).thread("t").messages
-    do = {"append": lambda: messages.append("user", "x"), "extend": lambda: messages.extend(items), "tail": lambda: messages.branch(50)}
+    do = {
+        "append": lambda: messages.append("user", "x"),
+        "extend": lambda: messages.extend(items),
+        "tail": lambda: messages.branch(50),
+    }
     for mark in ("begin", "end"):
         fs.exists(f"/mark-{mark}", 0)
         if mark == "begin":
