@@ -30,6 +30,8 @@ _STRICT = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | o
 _LINE = _STRICT | orjson.OPT_APPEND_NEWLINE
 _DOCUMENT = _STRICT | orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS
 _PLAIN = frozenset({str, bool, type(None)})
+#: Types that orjson reads exactly: an integer over 64 bits comes as a float, never as another integer.
+_EXACT = _PLAIN | {int}
 
 #: What closes a torn line, so that no reader takes the fragment for a record.
 SEAL = b"~\n"
@@ -134,13 +136,6 @@ def encode_line(record: Object) -> bytes:
         raise ValueError(f"cannot be stored as JSON: {error}") from None
 
 
-def message_line(id: str, parent_id: str | None, body: bytes) -> bytes:
-    """Give the line of a message whose other keys are encoded already (`encode_line`), before the lock was taken."""
-    if parent_id is None:
-        return b'{"id":"%b","parent_id":null,%b' % (id.encode(), body[1:])
-    return b'{"id":"%b","parent_id":"%b",%b' % (id.encode(), parent_id.encode(), body[1:])
-
-
 def encode_document(fields: Object) -> bytes:
     """Give a document's bytes: indented by 2, keys sorted, a newline at the end.
 
@@ -164,10 +159,9 @@ def decode_object(data: bytes) -> Object:
     value = orjson.loads(data)
     if type(value) is not dict:
         raise ValueError(f"{type(value).__name__} where an object belongs")
-    for item in value.values():
-        if type(item) not in _PLAIN and _maybe_rounded(item):
-            return _exact(data)
-    return value
+    if _EXACT.issuperset(map(type, value.values())) or not any(map(_maybe_rounded, value.values())):
+        return value
+    return _exact(data)
 
 
 def _maybe_rounded(value: Json) -> bool:

@@ -140,7 +140,7 @@ def _has_format(path: str) -> bool:
 def _create(root: Root) -> None:
     path = root.path
     root.check_writable()
-    if fs.is_file(path) and not fs.is_directory(path) and not os.path.isdir(path):
+    if fs.is_file(path) and not fs.leads_to_directory(path):
         raise FormatError(path, "not a directory")
     strangers = set(fs.names(path)) - {layout.OWN, layout.THREADS, *layout.CARRIER_FILES}
     if strangers and _has_format(path):
@@ -148,13 +148,13 @@ def _create(root: Root) -> None:
     if strangers:
         shown = ", ".join(sorted(strangers)[:3])
         raise FormatError(path, f"neither empty nor a store (it holds {shown}): name another directory, or a new one")
-    fs.make_directories(path)
+    fs.make_directories(path, durable=True)
+    fs.sync_directory(os.path.dirname(path))  # before the format file: where it stands, the root is durable
     root.make_own_directories()
     for name, text in layout.CARRIER_FILES.items():
         if not fs.is_file(f"{path}/{name}"):
             root.replace(f"{path}/{name}", text.encode(), sync_directory=False)
     root.replace(f"{path}/{layout.FORMAT_FILE}", codec.encode_document(FORMAT), sync_directory=True)
-    fs.sync_directory(os.path.dirname(path))
 
 
 def _sweep(path: str) -> None:

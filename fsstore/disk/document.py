@@ -88,6 +88,6 @@ def write(root: Root, path: str, fields: Mapping[str, Json], old: Object | None,
 
 
 def _same(fields: Mapping[str, Json], old: Object, name: str) -> bool:
-    absent = codec.ABSENT
-    new, was = fields.get(name, absent), old.get(name, absent)
-    return new == was and (new is absent) == (was is absent) and type(new) is type(was)
+    if name not in fields or name not in old:
+        return name not in fields and name not in old
+    return codec.encode_line({"": fields[name]}) == codec.encode_line({"": old[name]})  # 1, 1.0 and True are equal in Python

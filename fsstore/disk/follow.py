@@ -67,9 +67,9 @@ def raw_lines(fd: int, start: int, size: int) -> Iterator[tuple[int, bytes]]:
             at += len(raw)
 
 
-def raw_lines_back(fd: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """Give each line before `end` with its offset, the last one first, reading the file from its end."""
-    block, rest = 1 << 14, b""
+def raw_lines_back(fd: int, end: int, block: int = 1 << 14) -> Iterator[tuple[int, bytes]]:
+    """Give each line before `end` with its offset, the last one first, reading the file from its end in growing blocks."""
+    rest = b""
     while end > 0:
         start = max(0, end - block)
         data = fs.read_range(fd, start, end) + rest
@@ -77,18 +77,12 @@ def raw_lines_back(fd: int, end: int) -> Iterator[tuple[int, bytes]]:
         if start and not cut:
             block, rest, end = block * 2, data, start  # one line longer than the block
             continue
-        at = start + len(data)
-        for raw in reversed(_split(data[cut:])):
-            at -= len(raw)
-            yield at, raw
+        stop = len(data)
+        while stop > cut:
+            begin = data.rfind(b"\n", cut, stop - 1) + 1 or cut
+            yield start + begin, data[begin:stop]
+            stop = begin
         rest, end, block = data[:cut], start, min(block * 2, 1 << 20)
-
-
-def _split(data: bytes) -> list[bytes]:
-    # bytes.splitlines would also break at a carriage return, which ends no line here.
-    parts = data.split(b"\n")
-    lines = [part + b"\n" for part in parts[:-1]]
-    return [*lines, parts[-1]] if parts[-1] else lines
 
 
 def read_new(fd: int, follower: Follower, size: int) -> Iterator[tuple[int, codec.Line]]:

@@ -136,12 +136,13 @@ def make_directory(path: str) -> bool:
     return True
 
 
-def make_directories(path: str) -> None:
-    """Make a directory and its missing parents, 0700 each."""
+def make_directories(path: str, *, durable: bool = False) -> None:
+    """Make a directory and its missing parents, 0700 each; where `durable`, sync the entry of each new one."""
     parent = os.path.dirname(path)
     if parent and not os.path.isdir(parent):
-        make_directories(parent)
-    make_directory(path)
+        make_directories(parent, durable=durable)
+    if make_directory(path) and durable:
+        sync_directory(parent)
 
 
 def create_temp(path: str, data: bytes) -> None:
@@ -164,6 +165,11 @@ def is_directory(path: str) -> bool:
         return _stat.S_ISDIR(os.lstat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def leads_to_directory(path: str) -> bool:
+    """Say whether a directory, or a link to one, stands here."""
+    return os.path.isdir(path)
 
 
 def is_file(path: str) -> bool:

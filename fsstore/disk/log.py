@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat as _stat
 import time
@@ -96,18 +97,17 @@ class Log:
             writer = self.writer()
             try:
                 data, ids = make(writer)
+                done = self._put(writer, data) if data else self._is_in_place(writer)
             except NotFoundError:
                 if self._is_in_place(writer):
                     raise
-                self.root.let_go(self.path, writer)  # what was not found may be in the file that replaced it
-                continue
-            if data:
-                if self._put(writer, data):
-                    return writer, data, ids
-            elif self._is_in_place(writer):
+                done = False  # what was not found may be in the file that replaced this one
+            except BaseException:
+                writer.lose()  # an interrupt may have come after the fold learnt what was not written
+                raise
+            if done:
                 return writer, data, ids
-            else:
-                self.root.let_go(self.path, writer)
+            self.root.let_go(self.path, writer)
 
     def sync_locked(self, writer: Writer, ids: tuple[str, ...], *, always: bool = False) -> None:
         """Sync what `append_locked` wrote, for operations of several files whose order matters.
@@ -170,17 +170,17 @@ class Log:
         return writer
 
     def _open_file(self) -> Writer:
+        if not fs.is_file(self._owner):
+            raise self._missing()
         try:
             fd = fs.open_log(self.path, create=False)
         except FileNotFoundError:
-            if not fs.is_file(self._owner):
-                raise self._missing() from None
             fd = fs.open_log(self.path, create=True)
+        writer = Writer(fd, self._fold(), self._lock)
         try:
             status = fs.fstat(fd)
             if not _stat.S_ISREG(status.st_mode):
                 raise OSError(f"{self.path} is not a regular file")
-            writer = Writer(fd, self._fold(), self._lock)
             if not self.root.local:
                 writer.generation = -1
             writer.start(status)
@@ -189,7 +189,7 @@ class Log:
                 writer.advance(fd, known)
             self._fold_new(writer, status.st_size)
         except BaseException:
-            fs.close(fd)
+            writer.forget()
             raise
         return writer
 
@@ -259,6 +259,8 @@ class Log:
         try:
             self.root.sync_up(self._directory)
         except SyncFailedError as error:
+            if error.errno == errno.ENOENT:
+                raise self._missing() from None  # the thread went to the trash meanwhile
             self._set_taint(writer.lock)
             raise SyncFailedError(error.path, ids, error.cause, error.errno) from error
         writer.synced_up = True
@@ -306,12 +308,41 @@ class Log:
             fs.unlink(self._taint())
 
     def _renew(self, change: Callable[[bytes], bytes]) -> None:
-        """Rewrite the log to a fresh inode, synced at either durability."""
-        try:
-            data = fs.read_file(self.path)
-        except FileNotFoundError:
-            return
-        self.root.replace(self.path, change(data), sync_directory=True)
+        """Rewrite the log to a fresh inode, synced at either durability.
+
+        Whoever writes without the lock may come between: then all is done again, so that nobody's file is written over.
+        """
+        done = False
+        while not done:
+            try:
+                fd = fs.open_read(self.path)
+            except FileNotFoundError:
+                return
+            try:
+                done = self._renew_from(fd, change)
+            finally:
+                fs.close(fd)
+        self.root.sync_up(self._directory)
+
+    def _renew_from(self, fd: int, change: Callable[[bytes], bytes]) -> bool:
+        status = fs.fstat(fd)
+        data = fs.read_range(fd, 0, status.st_size)
+
+        def same() -> bool:
+            now = fs.stat(self.path)
+            return (now.st_ino, now.st_dev, now.st_size) == (status.st_ino, status.st_dev, len(data))
+
+        if not self.root.replace(self.path, change(data), sync_directory=False, unless=lambda: not same()):
+            return False
+        late = fs.read_range(fd, len(data), fs.fstat(fd).st_size)
+        if late:  # from somebody who had the old file open
+            new = fs.open_log(self.path, create=False)
+            try:
+                fs.write_all(new, late)
+                fs.sync(new)
+            finally:
+                fs.close(new)
+        return True
 
 
 def sort_lines(data: bytes) -> bytes:
@@ -321,16 +352,16 @@ def sort_lines(data: bytes) -> bytes:
         data += b"\n" if codec.read_line(last).end == len(last) else codec.SEAL
     groups: list[tuple[str, bytes]] = [("", b"")]
     for raw in data.split(b"\n"):
+        pieces = codec.read_line(raw + b"\n").records
         at = 0
-        for piece in codec.read_line(raw + b"\n").records:
-            _put_behind(groups, raw[at : piece.start])
+        for piece in pieces:
+            _put_behind(groups, raw[at : piece.start], codec.SEAL)
             groups.append((piece.record["id"], raw[piece.start : piece.end] + b"\n"))
             at = piece.end
-        _put_behind(groups, raw[at:])
+        _put_behind(groups, raw[at:], codec.SEAL if pieces and not raw.endswith(b"~") else b"\n")
     return b"".join(group for _, group in sorted(groups))
 
 
-def _put_behind(groups: list[tuple[str, bytes]], rest: bytes) -> None:
+def _put_behind(groups: list[tuple[str, bytes]], rest: bytes, end: bytes) -> None:
     if rest.strip(b" \t\r"):
-        seal = b"\n" if rest.endswith(b"~") else codec.SEAL
-        groups[-1] = (groups[-1][0], groups[-1][1] + rest + seal)
+        groups[-1] = (groups[-1][0], groups[-1][1] + rest + end)

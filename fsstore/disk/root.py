@@ -152,8 +152,8 @@ class Root:
         """Give a fresh name for what will replace `path`."""
         return f"{self.path}/{layout.TMP}/{layout.temp_name(path, fs.host(), fs.pid(), fs.salt())}"
 
-    def replace(self, path: str, data: bytes, *, sync_directory: bool) -> None:
-        """Put a file in the place of `path`, whole, at one moment.
+    def replace(self, path: str, data: bytes, *, sync_directory: bool, unless: Callable[[], bool] = lambda: False) -> bool:
+        """Put a file in the place of `path`, whole, at one moment; not where `unless` says so just before. Say whether.
 
         On disk: A temporary file in `.fsstore/tmp`, synced; then rename(2); then the directory is synced.
         Crash: The old file or the new one, never another.
@@ -164,12 +164,18 @@ class Root:
         temp = self.temp(path)
         self.with_own_directories(lambda: fs.create_temp(temp, data))
         try:
-            fs.rename(temp, path)
+            stop = unless()
+            if not stop:
+                fs.rename(temp, path)
         except BaseException:
             fs.unlink(temp)
             raise
+        if stop:
+            fs.unlink(temp)
+            return False
         if sync_directory:
             self.sync_up(os.path.dirname(path))
+        return True
 
     def sync_up(self, directory: str) -> None:
         """Sync a directory, and at full durability every one above it up to the root.

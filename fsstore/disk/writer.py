@@ -148,5 +148,4 @@ class Writer(Follower):
             fs.close(fd)
 
     def __del__(self) -> None:
-        if self.fd >= 0:
-            self.close()
+        self.forget()

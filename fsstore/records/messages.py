@@ -93,23 +93,20 @@ class Draft:
         self.__class__ = Message  # type: ignore[assignment]  # the same slots in the same order
         return self  # type: ignore[return-value]
 
-    def body(self, **first: Json) -> bytes:
-        """Encode all but the record's id and parent, keys of `first` before the others.
+    def line(self, id: str, parent_id: str | None, **first: Json) -> bytes:
+        """Give the line of the message at a place of the log, keys of `first` before the others.
 
         Raises:
             ValueError: A value that the store cannot keep exactly.
         """
-        record: Object = {}
+        record: Object = {"id": id, "parent_id": parent_id}
         if self.id:
             record["given_id"] = self.id
         if first:
             record.update(first)
         record["role"] = self.role
         record["content"] = self.content
-        if type(self.content) is not str:
-            codec.check_json(self.content, "content")
         if self.item is not ABSENT:
-            codec.check_json(self.item, "item")
             record["item"] = self.item
         record["created_at"] = self.created_at
         if self.run_id is not None:
@@ -131,22 +128,38 @@ def new_draft(
     """Begin a message of what a caller gave.
 
     Raises:
-        ValueError: A value of the wrong type, or a key in `extra` that is an argument of its own.
+        ValueError: A value that JSON cannot hold exactly or of the wrong type, or a key in `extra` that is an argument.
     """
-    if not isinstance(role, str):
-        raise ValueError(f"role must be a string, not {type(role).__name__}")
-    if given_id is not None and not (isinstance(given_id, str) and given_id):
-        raise ValueError(f"given_id must be a string of at least one character, not {given_id!r}")
-    if run_id is not None and not isinstance(run_id, str):
-        raise ValueError(f"run_id must be a string, not {type(run_id).__name__}")
+    if type(role) is not str:
+        role = _text("role", role)
+    if type(content) is not str:
+        codec.check_json(content, "content")
+    if item is not ABSENT:
+        codec.check_json(item, "item")
+    if given_id is not None and not _text("given_id", given_id):
+        raise ValueError("given_id must have at least one character")
+    if run_id is not None:
+        run_id = _text("run_id", run_id)
     if created_at is None:
         created_at = clock.now()
     elif not isinstance(created_at, int) or isinstance(created_at, bool):
         raise ValueError(f"created_at must be whole Unix seconds, not {created_at!r}")
-    clash = FIELD_KEYS.intersection(extra) if extra else ()
+    return Draft(given_id or "", role, content, item, int(created_at), run_id, _checked_extra(extra) if extra else {})
+
+
+def _text(what: str, value: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} must be a string, not {type(value).__name__}")
+    return str(value)
+
+
+def _checked_extra(extra: Mapping[str, Json]) -> Object:
+    clash = FIELD_KEYS.intersection(extra)
     if clash:
         raise ValueError(f"extra holds {', '.join(sorted(clash))}: give it as an argument of that name")
-    return Draft(given_id or "", str(role), content, item, int(created_at), run_id, dict(extra) if extra else {})
+    checked = dict(extra)
+    codec.check_json(checked, "extra")
+    return checked
 
 
 def draft_of(fields: Mapping[str, Json]) -> Draft:
@@ -183,25 +196,30 @@ def is_message(record: Object) -> bool:
 def make_message(record: Object, parent_id: str | None) -> Message:
     """Make a message of its record, which is used up; `parent_id` is the parent's id as shown."""
     take = record.pop
-    shown = shown_id(record)
+    shown = shown_id(record) if "given_id" in record else record["id"]
     record_id = take("id")
-    take("given_id", None)
     take("parent_id", None)
-    take("replaces", None)
-    created_at = take("created_at", None)
-    if type(created_at) is not int:
-        created_at = clock.seconds_of(record_id)
-    draft = Draft(shown, take("role"), take("content"), take("item", ABSENT), created_at, take("run_id", None), record)
+    draft = Draft(shown, take("role"), take("content"), ABSENT, take("created_at", None), None, record)
     draft.record_id = record_id
     draft.parent_id = parent_id
-    if record and "extra" in record:
-        hidden = take("extra")
-        draft.extra = {**record, **hidden} if isinstance(hidden, dict) else {**record, "extra": hidden}
+    if type(draft.created_at) is not int:
+        draft.created_at = clock.seconds_of(record_id)
+    if record:
+        _take_rare(draft, record)
     return draft.done()
 
 
+def _take_rare(draft: Draft, record: Object) -> None:
+    record.pop("given_id", None)
+    record.pop("replaces", None)
+    draft.item = record.pop("item", ABSENT)
+    draft.run_id = record.pop("run_id", None)
+    if "extra" in record:
+        hidden = record.pop("extra")
+        draft.extra = {**record, **hidden} if isinstance(hidden, dict) else {**record, "extra": hidden}
+
+
 def _hide_own_keys(extra: Object) -> Object:
-    codec.check_json(extra, "extra")
     hidden = {name: value for name, value in extra.items() if name in OWN_KEYS}
     keys = {name: value for name, value in extra.items() if name not in OWN_KEYS}
     return {**keys, "extra": hidden} if hidden else keys

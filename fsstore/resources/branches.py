@@ -172,9 +172,8 @@ class TreeReader:
             fs.close(opened)
         found, shown, messages = tail.found[::-1], None, []
         for record in found:
-            given = shown_id(record)
-            messages.append(make_message(record, shown))
-            shown = given
+            messages.append(message := make_message(record, shown))
+            shown = message.id
         return messages[len(messages) - min(limit, len(messages)) :]
 
     def _branch(self, fd: int, index: Index, limit: int | None, leaf: str | None) -> list[Message]:

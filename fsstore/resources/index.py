@@ -69,6 +69,7 @@ class Index:
         self.exact = exact
         self._newest = b""
         self._last_is_message = False
+        self._behind_damage = False
         self._young: dict[bytes, int] = {}
         self._old: dict[bytes, int] = {}
 
@@ -86,8 +87,11 @@ class Index:
             self.build(fd, status, exact=False)
         elif status.st_size > self.follower.end:
             self.follower.inode = -1  # what an interrupt leaves half read fits no file
+            known = len(self.damage)
             try:
                 self._read(fd, status.st_size)
+                if len(self.damage) > known and not self.exact:
+                    self.build(fd, status, exact=True)
             except Unsorted:
                 self.build(fd, status, exact=self.exact)
             self.follower.inode = status.st_ino
@@ -155,6 +159,9 @@ class Index:
             self.damage.append(Damage(start, kind, reason))
         for piece in line.records:
             self._add_record(fd, start + piece.start, piece.end - piece.start, piece.record)
+            self._behind_damage = False
+        if line.damage and not line.records:
+            self._behind_damage = True
 
     def _add_record(self, fd: int, offset: int, length: int, record: Object) -> None:
         id = record["id"].encode()
@@ -261,6 +268,8 @@ class Index:
         at = self._find(fd, parent)
         if at == tree.NONE:
             self.damage.append(Damage(offset, "missing-parent", f"its parent {_text(parent)} is not here"))
+            if self._behind_damage:
+                at = len(self.offsets) - 1  # the parent was in the bad line, and below what stands before it
         return at
 
     def find_record(self, fd: int, id: str) -> int:

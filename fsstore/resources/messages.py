@@ -81,7 +81,19 @@ class Messages(TreeReader):
         Concurrency: Appends of several processes all survive, each once.
         """
         draft = new_draft(role, content, item, given_id, created_at, run_id, extra)
-        return self._add([draft])[0]
+
+        def make(writer: Writer) -> Made:
+            tip: Tip = writer.fold  # type: ignore[assignment]  # the log made it by self._tip
+            if not tip.known:
+                self.with_index(writer.fd, tip.learn)
+            draft.parent_id = tip.shown
+            draft.record_id = id = writer.mint()
+            line = draft.line(id, tip.leaf)
+            tip.leaf, tip.shown, tip.known = id, draft.id or id, True
+            return line, (id,)
+
+        self._log.append(make)
+        return draft.done()
 
     def extend(self, messages: Iterable[Mapping[str, Json]]) -> list[Message]:
         """Add several messages, each below the one before; the last one becomes the leaf.
@@ -98,7 +110,8 @@ class Messages(TreeReader):
             ThreadNotFoundError: The thread does not exist.
 
         On disk: One line each, all in one write and one sync.
-        Crash: All of them; after a power cut that tears the write, the first ones whole and in order, or none.
+        Crash: All of them, or none; where the write itself was torn, the first ones, each whole. (A power cut before the
+            sync may also lose pages in the middle of it, see FORMAT.md.)
         Concurrency: No other message comes between them.
         """
         drafts = [draft_of(message) for message in messages]
@@ -147,9 +160,8 @@ class Messages(TreeReader):
             id = writer.mint()
             draft.record_id, draft.parent_id = id, shown
             _tip_of(writer).moved(id, plain=False)
-            return codec.message_line(id, parent, draft.body(replaces=replaced)), (id,)
+            return draft.line(id, parent, replaces=replaced), (id,)
 
-        draft.body()  # refuses what cannot be stored before the lock is taken
         self._log.append(make)
         return draft.done()
 
@@ -237,8 +249,6 @@ class Messages(TreeReader):
         Concurrency: As `extend`.
         """
         drafts = [(record["id"], record["parent_id"], draft_of(_without_links(record))) for record in records]
-        for _, _, draft in drafts:
-            draft.body()  # refuses what cannot be stored before the lock is taken
         if not drafts:
             return []
         self._warm()
@@ -256,7 +266,7 @@ class Messages(TreeReader):
                 continue
             ids[derived] = id = derived if anew else writer.mint()
             draft.id = draft.id or ("" if anew else derived)
-            lines.append(codec.message_line(id, ids[parent] if parent else None, draft.body()))
+            lines.append(draft.line(id, ids[parent] if parent else None))
             added.append(id)
         if not lines:
             return b"", ()
@@ -277,7 +287,6 @@ class Messages(TreeReader):
 
     def _add(self, drafts: list[Draft], above: Callable[[Writer], Place] | None = None) -> list[Message]:
         """Append messages, each below the one before, the first one below the current leaf or what `above` gives."""
-        bodies = [draft.body() for draft in drafts]  # what cannot be stored is refused before the lock is taken
 
         def make(writer: Writer) -> Made:
             tip: Tip = writer.fold  # type: ignore[assignment]  # the log made it by self._tip
@@ -286,8 +295,8 @@ class Messages(TreeReader):
             parent, shown = (tip.leaf, tip.shown) if above is None else above(writer)
             lines = []
             ids = writer.mint_many(len(drafts))
-            for draft, body, id in zip(drafts, bodies, ids, strict=True):
-                lines.append(codec.message_line(id, parent, body))
+            for draft, id in zip(drafts, ids, strict=True):
+                lines.append(draft.line(id, parent))
                 draft.record_id, draft.parent_id = id, shown
                 parent, shown = id, draft.id or id
             tip.leaf, tip.shown, tip.known = parent, shown, True

@@ -49,6 +49,13 @@ class Names:
         self._log.sync_locked(writer, ids, always=True)
         return ids[0]
 
+    def confirm(self) -> None:
+        """Sync the index: a deletion that a dead process noted may not have reached the medium yet.
+
+        The caller holds the lock of the index.
+        """
+        self._log.sync_locked(self._log.writer(), (), always=True)
+
     def deletions(self) -> dict[str, list[Object]]:
         """Give the records of deletion by thread id, oldest first; only what is new in the index is read."""
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
-from fsstore import codec, layout
+from fsstore import clock, codec, layout
 from fsstore.disk import fs
 
 TYPE_CHECKING = False
@@ -61,7 +61,9 @@ def _read(path: str, fd: int, size: int) -> Stamp | None:
         stamp = Stamp(int(fields["length"]), str(fields["greatest"]), fields["plain"] is True, tail)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not tail or size < stamp.length or fs.read_at(fd, len(tail), stamp.length - len(tail)) != tail:
+    if not clock.is_id(stamp.greatest) or not 0 < len(tail) <= stamp.length <= size:
+        return None
+    if fs.read_at(fd, len(tail), stamp.length - len(tail)) != tail:
         return None
     return stamp
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsstore import clock, codec
+from fsstore import codec
 from fsstore.disk import fs
 from fsstore.disk.follow import raw_lines, raw_lines_back
 from fsstore.records.messages import is_message
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _PATIENCE = 1 << 17
 #: Bytes behind the stamp that are read to see that they ascend too.
 _REST = 1 << 22
+#: Bytes read at first for more than a few messages.
+_FIRST_BLOCK = 1 << 15
+_ABOVE_ALL = b"~"
 _HEAD, _PARENT, _ROLE, _ROOT_ROLE = b'{"id":"', b'","parent_id":"', b'","role":"', b'","parent_id":null,"role":"'
 
 
@@ -39,7 +42,7 @@ class Tail:
         self._limit = limit
         self._gone: set[Json] = set()
         self._wanted: bytes | None = None  # None: the leaf is not known yet
-        self._before = clock.LAST_ID.encode()
+        self._before = _ABOVE_ALL
         self._joined = False
         self.found: list[Object] = []
         self.whole = False
@@ -49,14 +52,16 @@ class Tail:
 
     def _walk(self, end: int) -> int | None:
         """Read lines backwards from `end` to the end of the walk, or to a place from where to go on."""
-        idle = 0
-        for at, raw in raw_lines_back(self._fd, end):
+        idle, length = 0, self._stamp.length
+        for at, raw in raw_lines_back(self._fd, end, _FIRST_BLOCK if self._limit > 16 else 1 << 14):
             id = raw[7:43]
-            in_rest = at >= self._stamp.length
+            in_rest = at >= length
             if not (in_rest or self._joined):
                 self._joined = True
                 if self._before < self._stamp.greatest.encode():
                     raise NeedIndex  # the rest does not ascend from the prefix
+            if id == self._wanted and raw[:7] == _HEAD and self._take_wanted(raw, id):
+                continue
             if self._is_done():
                 if not in_rest:
                     return None
@@ -73,6 +78,21 @@ class Tail:
             raise NeedIndex  # the file ended before the branch did
         return None
 
+    def _take_wanted(self, raw: bytes, id: bytes) -> bool:
+        """Take the wanted message from a line that begins with its id; say whether the line holds that and no more."""
+        if self._is_done():
+            return False
+        try:
+            record = codec.decode_object(raw)
+        except ValueError:
+            return False
+        if not is_message(record) or "replaces" in record or record["id"] in self._gone:
+            return False
+        self._ascends(id)
+        self.found.append(record)
+        self._want(record.get("parent_id"))
+        return True
+
     def _is_done(self) -> bool:
         return self.whole or len(self.found) >= self._limit
 
@@ -86,16 +106,17 @@ class Tail:
         )
 
     def _ascends(self, id: bytes) -> None:
-        if id > self._before:
-            raise NeedIndex
+        if id >= self._before:
+            raise NeedIndex  # out of order, or a second record of one id
         self._before = id
 
     def _take_line(self, raw: bytes) -> None:
         line = codec.read_line(raw)
         for piece in reversed(line.records):
             id = piece.record["id"].encode()
-            if not self._is_usual(raw) or len(line.records) > 1:
+            if not self._is_usual(raw):
                 self._ascends(id)
+            codec.check_type(piece.record)
             if not self._is_done():
                 self._take(piece.record, id)
 
@@ -151,7 +172,7 @@ class Tail:
                 start = at
         for at, raw in raw_lines(self._fd, start, end + 64):
             if raw[:7] == _HEAD and raw[7:43] == wanted:
-                self._before = clock.LAST_ID.encode()
+                self._before = _ABOVE_ALL
                 return at + _line_length(self._fd, at)
         raise NeedIndex
 

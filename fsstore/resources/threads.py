@@ -271,7 +271,12 @@ class Threads:
         return True
 
     def finish_deletions(self) -> None:
-        """Finish the deletions that a crash interrupted, unless somebody wrote to the thread since."""
+        """Finish the deletions that a crash interrupted, unless somebody wrote to the thread since.
+
+        On disk: The session index is synced, then the directory is renamed into the trash.
+        Crash: As `delete`.
+        Concurrency: As `delete`.
+        """
         for id, deletions in self._names.deletions().items():
             thread = self.handle(id)
             if not fs.is_file(self._documents.path(id)):
@@ -279,6 +284,7 @@ class Threads:
             with self._locked(thread):
                 last = deletions[-1]
                 if all(last.get(name) == value for name, value in self._seen(thread).items()):
+                    self._names.confirm()
                     self._move_to_trash(thread, last["id"])
 
     def _locked(self, thread: ThreadHandle) -> Together:

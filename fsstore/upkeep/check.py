@@ -88,6 +88,13 @@ class _Check:
     def _runs(self, directory: str) -> Iterator[Problem]:
         for name in fs.names(directory):
             path = f"{directory}/{name}/{layout.STATUS}"
+            if not fs.is_directory(f"{directory}/{name}"):
+                yield self._problem(
+                    f"{directory}/{name}", None, "stranger", "only directories of runs belong here, and no links"
+                )
+                continue
+            if not fs.is_file(path) and fs.names(f"{directory}/{name}"):
+                yield self._problem(f"{directory}/{name}", None, "no-status", "a run's directory without its status.json")
             try:
                 yield from self._document(path, layout.decode_name(name), name, {"status": RunStatus})
             except InvalidNameError as error:
@@ -151,6 +158,9 @@ class _Check:
         try:
             fd = fs.open_read(path)
         except FileNotFoundError:
+            return
+        except OSError as error:
+            yield self._problem(path, None, "unreadable", str(error))
             return
         try:
             size, last, end = fs.fstat(fd).st_size, "", 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 from processes import hear, say
@@ -97,20 +98,23 @@ def kill_creations(directory: str) -> int:
 
 def _die_at_call(number: int) -> None:
     left = number
-    for name in ("mkdir", "write", "sync", "rename", "sync_directory"):
 
-        def counted(*args: Any, real: Any = getattr(fs, name)) -> Any:
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
             nonlocal left
             if left == 0:
                 os._exit(9)
             left -= 1
             return real(*args)
 
-        setattr(fs, name, counted)
+        return call
+
+    for name in ("mkdir", "write", "sync", "rename", "sync_directory"):
+        setattr(fs, name, counted(getattr(fs, name)))
 
 
 def kill_deletions(root: str) -> list[bool]:
-    """Delete threads in processes that die at a later changing call of `fs` each; say of each whether the next open shows it."""
+    """Delete threads in processes that die at a later changing call of `fs` each; say which the next open shows."""
     there = []
     for number in range(1_000):
         with Store.open(root) as store:

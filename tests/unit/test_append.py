@@ -382,25 +382,29 @@ def test_what_another_wrote_behind_a_failed_write_is_not_cut_off(thread: ThreadH
 
 
 def append_up_to_a_file_size(root: str) -> tuple[list[int], list[Any]]:
-    """Append under RLIMIT_FSIZE until the system refuses; give the file's sizes before and after, and go on without it."""
+    """Append under RLIMIT_FSIZE until the system refuses, then without it; give the file's sizes about the refusal."""
     store = Store.open(root)
     thread = store.threads.create("t")
     thread.messages.append("user", "first")
-    size = os.stat(thread.messages.path).st_size
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 1_000, resource.RLIM_INFINITY))
-    acknowledged: list[Any] = ["first"]
-    while True:
-        size = os.stat(thread.messages.path).st_size
-        try:
-            thread.messages.append("user", len(acknowledged))
-        except OSError as error:
-            assert error.errno == errno.EFBIG
-            break
-        acknowledged.append(len(acknowledged))
-    sizes = [size, os.stat(thread.messages.path).st_size]
+    limit = os.stat(thread.messages.path).st_size + 1_000
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    acknowledged, sizes = fill(thread, "")
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     thread.messages.append("user", "last")
-    return sizes, [*acknowledged, "last"]
+    return sizes, ["first", *acknowledged, "last"]
+
+
+def fill(thread: ThreadHandle, filler: str) -> tuple[list[str], list[int]]:
+    """Append until the disk refuses; give what was acknowledged, and the file's size before and after the refusal."""
+    acknowledged: list[str] = []
+    while True:
+        size = os.stat(thread.messages.path).st_size if acknowledged else 0
+        try:
+            acknowledged.append(thread.messages.append("user", f"{len(acknowledged)} {filler}").content)
+        except OSError as error:
+            if error.errno not in (errno.EFBIG, errno.ENOSPC) or isinstance(error, SyncFailedError):
+                raise
+            return acknowledged, [size, os.stat(thread.messages.path).st_size]
 
 
 def test_a_file_that_may_not_grow_keeps_what_was_acknowledged_and_nothing_else(root: Path):
@@ -427,13 +431,8 @@ def test_a_full_disk_keeps_what_was_acknowledged_and_nothing_else(small_disk: Pa
         thread = store.threads.create("t")
         ballast = small_disk / "ballast"
         ballast.write_bytes(bytes(1 << 16))
-        acknowledged = []
-        with pytest.raises(OSError, match="No space left") as raised:
-            while True:
-                thread.messages.append("user", f"{len(acknowledged)} {'x' * 3_000}")
-                acknowledged.append(f"{len(acknowledged)} {'x' * 3_000}")
-        assert not isinstance(raised.value, SyncFailedError)
-        assert faults.raw(store).endswith(b'"}\n') or faults.raw(store).endswith(b"}\n")
+        acknowledged, (before, after) = fill(thread, "x" * 3_000)
+        assert before == after
         meta = Path(thread.directory, layout.META).read_bytes()
         with pytest.raises(OSError, match="No space left"):
             store.threads.update("t", preview="y" * 5_000)

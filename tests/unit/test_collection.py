@@ -51,7 +51,7 @@ def test_no_collection_is_empty(documents: Collection):
 
 @pytest.mark.parametrize("bad", ["", "x" * 1001, "\ud800"])
 def test_an_id_that_cannot_be_a_name_is_refused(documents: Collection, bad: str):
-    for call in (documents.path, documents.get, lambda id: create(documents, id)):
+    for call in (documents.path, documents.get, lambda name: create(documents, name)):
         with pytest.raises(InvalidNameError):
             call(bad)
     assert not os.path.exists(documents.directory)
@@ -109,7 +109,7 @@ def test_a_document_that_names_another_id_is_corrupt_and_not_listed(documents: C
     path = Path(documents.path(id))
     path.write_text(json.dumps({**json.loads(path.read_text()), "id": said}))
     before = path.read_bytes()
-    for call in (documents.get, lambda id: documents.update(id, lambda old: {}, missing)):
+    for call in (documents.get, lambda name: documents.update(name, lambda old: {}, missing)):
         with pytest.raises(CorruptError) as raised:
             call(id)
         assert raised.value.path == str(path)
@@ -122,7 +122,11 @@ def test_a_corrupt_document_is_neither_listed_nor_written_over(documents: Collec
         create(documents, id)
     path = Path(documents.path("x"))
     path.write_text("{")
-    for call in (documents.get, lambda id: create(documents, id), lambda id: documents.update(id, lambda old: {}, missing)):
+    for call in (
+        documents.get,
+        lambda name: create(documents, name),
+        lambda name: documents.update(name, lambda old: {}, missing),
+    ):
         with pytest.raises(CorruptError):
             call("x")
     assert path.read_text() == "{"

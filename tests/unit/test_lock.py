@@ -215,13 +215,26 @@ def test_a_lock_file_removed_while_one_waits_for_it_is_not_the_one_taken(locks: 
     waiting = Locks(str(tmp_path), 10, 8)
     with waiting["a"]:
         pass
+    free = []
+
+    def take_and_look() -> None:
+        with waiting["a"]:
+            free.append(is_free(str(tmp_path), "a"))
+
     with locks["a"]:
-        waiter = threading.Thread(target=waiting["a"].take)
+        waiter = threading.Thread(target=take_and_look)
         waiter.start()
         (tmp_path / "a").unlink()
     waiter.join()
-    assert not is_free(str(tmp_path), "a")
-    waiting["a"].give()
+    assert free == [False]
+
+
+def test_closing_idle_lock_files_spares_those_that_are_held(tmp_path: Path):
+    locks = Locks(str(tmp_path), 0, 2)
+    names = [f"lock-{number}" for number in range(6)]
+    with locks.together(names):
+        assert [name for name in names if is_free(str(tmp_path), name)] == []
+    assert [name for name in names if not is_free(str(tmp_path), name)] == []
 
 
 def test_the_store_goes_on_after_git_clean(store: Store, root: Path):

@@ -248,7 +248,7 @@ def test_a_store_can_be_used_again_after_it_was_closed(store: Store):
 
 @pytest.mark.parametrize("options", [{"durability": "none"}, {"max_open_files": 7}, {"lock_timeout": -1}])
 def test_options_without_sense_are_refused_before_anything_is_made(root: Path, options: dict):
-    with pytest.raises(ValueError, match='must be|is "full"'):
+    with pytest.raises(ValueError, match=r'must be|is "full"'):
         Store.open(root, **options)
     assert not root.exists()
 

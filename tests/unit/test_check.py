@@ -1,0 +1,318 @@
+"""check() finds what is wrong, each with its word, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from damage import LogBench, line_of
+
+from fsstore import Problem, Store, clock
+from fsstore.upkeep.check import FIXABLE
+
+pytestmark = pytest.mark.damaged
+
+THREAD = "threads/t"
+LOG = "threads/t/messages.jsonl"
+META = "threads/t/meta.json"
+STATUS = "threads/t/runs/r/status.json"
+STEP = "threads/t/runs/r/steps/s.json"
+NAMES = "session_index.jsonl"
+
+
+class Bench(LogBench):
+    """A store of everything: a named thread with messages, a run and a step, and a long thread with a stamp."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        with Store.open(root, durability="process") as store:
+            store.threads.update("t", name="one")
+            store.threads.update("t", name="two")
+            store.thread("t").runs.create("r").steps.create("s")
+            store.threads.create("long").messages.extend({"role": "user", "content": "x" * 1000} for _ in range(100))
+            store.threads.create("gone", name="gone")
+            store.threads.delete("gone")
+
+    def file(self, below: str) -> Path:
+        return self.root / below
+
+    def edit(self, below: str, **fields: Any) -> None:
+        path = self.file(below)
+        path.write_text(json.dumps({**json.loads(path.read_bytes()), **fields}))
+
+    def check(self) -> list[Problem]:
+        """Check with a reader, which must leave the whole store as it is."""
+        before = snapshot(self.root)
+        with Store.open(self.root, read_only=True) as store:
+            problems = list(store.check())
+        assert snapshot(self.root) == before
+        for problem in problems:
+            assert problem.fixable == (problem.kind in FIXABLE)
+            assert problem.detail
+            assert str(problem).startswith(problem.path)
+            assert problem.kind in str(problem)
+        return problems
+
+    def found(self) -> list[tuple[str, str]]:
+        return [(problem.path, problem.kind) for problem in self.check()]
+
+
+def snapshot(root: Path) -> dict[str, Any]:
+    found = {}
+    for path in sorted(root.rglob("*")):
+        status = path.lstat()
+        data = path.read_bytes() if path.is_file() and os.access(path, os.R_OK) else None
+        found[str(path)] = (status.st_mode, status.st_mtime_ns, status.st_ino, data)
+    return found
+
+
+@pytest.fixture
+def bench(root: Path) -> Bench:
+    return Bench(root)
+
+
+def test_a_whole_store_has_no_problem(bench: Bench) -> None:
+    assert bench.file(".fsstore/cache/long.stamp").exists()
+    assert bench.check() == []
+
+
+def test_an_empty_store_has_no_problem(store: Store) -> None:
+    assert list(store.check()) == []
+
+
+def next_id(bench: LogBench) -> str:
+    return clock.new_id(bench.sent[-1].id)
+
+
+LOGS: dict[str, Callable[[Bench], Any]] = {
+    "torn": lambda bench: bench.tear_line(4),
+    "glued": lambda bench: bench.glue(3),
+    "nul": lambda bench: bench.put_nul(2, 0),
+    "utf8": lambda bench: bench.set_bytes(4, b"message", b"\xff"),
+    "not-json": lambda bench: bench.append_bytes(b"words\n"),
+    "no-object": lambda bench: bench.append_bytes(b"[1]\n"),
+    "conflict-marker": lambda bench: bench.append_bytes(b"=======\n"),
+    "bad-id": lambda bench: bench.append_bytes(b'{"id":"x"}\n'),
+    "no-message": lambda bench: bench.append_record(id=next_id(bench)),
+    "unknown-type": lambda bench: bench.append_record(id=next_id(bench), type="later"),
+    "duplicate-id": lambda bench: bench.duplicate_line(4),
+    "missing-parent": lambda bench: bench.change(4, parent_id=clock.FIRST_ID),
+    "cycle": lambda bench: bench.change(2, parent_id=bench.sent[3].id),
+    "dangling": lambda bench: bench.append_record(id=next_id(bench), type="leaf", leaf_id=clock.FIRST_ID),
+    "unsorted": lambda bench: bench.swap_lines(1, 2),
+    "format": lambda bench: bench.append_record(id=next_id(bench), type="!later"),
+}
+
+
+@pytest.mark.parametrize("kind", LOGS)
+def test_a_problem_of_a_log_is_found_by_its_word(bench: Bench, kind: str) -> None:
+    LOGS[kind](bench)
+    assert bench.found() == [(LOG, kind)]
+
+
+@pytest.mark.parametrize("kind", ["torn", "glued", "nul", "not-json", "bad-id", "unknown-type", "dangling", "cycle"])
+def test_a_problem_of_a_line_says_where_it_is(bench: Bench, kind: str) -> None:
+    LOGS[kind](bench)
+    place = {"torn": 4, "glued": 3, "nul": 2, "cycle": 2}.get(kind, 5)
+    (problem,) = bench.check()
+    assert problem.offset == bench.offset(place)
+    assert f"{LOG} at byte {problem.offset}: {kind}: " in str(problem)
+
+
+def test_every_kind_that_a_repair_can_mend_is_found_by_a_test() -> None:
+    assert set(LOGS) | {"leftover-temp", "stale-cache"} >= FIXABLE
+
+
+def test_a_fragment_at_the_end_is_torn(bench: Bench) -> None:
+    bench.cut_last(10)
+    (problem,) = bench.check()
+    assert (problem.path, problem.kind, problem.offset) == (LOG, "torn", bench.offset(4))
+
+
+def test_a_missing_newline_and_blank_lines_are_no_problem(bench: Bench) -> None:
+    bench.put(b"\n" + bench.data.replace(b"\n", b"\r\n\n")[:-3])
+    assert bench.check() == []
+
+
+def test_problems_of_one_file_come_in_the_order_of_their_places(bench: Bench) -> None:
+    bench.insert_line(0, b"words\n")
+    bench.insert_line(3, b"[]\n")
+    bench.append_bytes(b"~\n")
+    offsets = [problem.offset for problem in bench.check()]
+    assert offsets == [0, bench.offset(3), bench.offset(7)]
+
+
+def test_a_given_id_given_twice_is_reported(bench: Bench) -> None:
+    with Store.open(bench.root, durability="process") as store:
+        for _ in range(2):
+            store.thread("t").messages.append("user", "x", given_id="same")
+    (problem,) = bench.check()
+    assert problem.path == LOG
+    assert "same" in problem.detail
+
+
+@pytest.mark.parametrize("path", [META, STATUS, STEP])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"\0" * 200, b"\xff", b"{}", b'{"versions":{}}', b'{"versions":{"":"x"}}', b'{"versions":7}']
+)
+def test_a_document_that_cannot_be_read_is_corrupt(bench: Bench, path: str, data: bytes) -> None:
+    bench.file(path).write_bytes(data)
+    assert bench.found() == [(path, "corrupt")]
+
+
+@pytest.mark.parametrize("path", [META, STATUS, STEP])
+@pytest.mark.parametrize("id", ["other", None, 7, ""])
+def test_a_document_that_names_another_id_is_misplaced(bench: Bench, path: str, id: Any) -> None:
+    bench.edit(path, id=id)
+    assert bench.found() == [(path, "misplaced")]
+
+
+@pytest.mark.parametrize(
+    ("path", "field"), [(META, "status"), (META, "source"), (STATUS, "status"), (STEP, "status"), (STEP, "step_type")]
+)
+@pytest.mark.parametrize("value", ["later", None, 7, ["idle"], {}])
+def test_an_unknown_enum_value_is_reported(bench: Bench, path: str, field: str, value: Any) -> None:
+    bench.edit(path, **{field: value})
+    assert bench.found() == [(path, "unknown-value")]
+
+
+def test_a_document_of_a_hashed_name_is_held_against_the_id_in_it(bench: Bench) -> None:
+    with Store.open(bench.root, durability="process") as store:
+        directory = Path(store.threads.create("X" * 500).directory)
+    assert bench.check() == []
+    path = f"threads/{directory.name}/meta.json"
+    bench.edit(path, id="X" * 501)
+    assert bench.found() == [(path, "misplaced")]
+
+
+def test_a_thread_without_its_meta_is_reported(bench: Bench) -> None:
+    bench.file(META).unlink()
+    assert bench.found() == [(THREAD, "no-meta")]
+
+
+def test_a_run_without_its_status_is_reported(bench: Bench) -> None:
+    bench.file(STATUS).unlink()
+    assert [path for path, _ in bench.found()] in (["threads/t/runs/r"], [STATUS])
+
+
+@pytest.mark.parametrize("name", ["Upper", "a b", ".hidden", "con", "x%zz", "a."])
+def test_a_name_that_the_store_does_not_make_is_reported(bench: Bench, name: str) -> None:
+    bench.file(f"threads/{name}").mkdir()
+    bench.file(f"threads/t/runs/{name}").mkdir()
+    bench.file(f"threads/t/runs/r/steps/{name}.json").write_bytes(b"{}")
+    problems = bench.check()
+    assert {problem.kind for problem in problems} == {"name"}
+    assert len(problems) == 3
+
+
+def test_a_file_among_the_steps_that_is_no_document_is_reported(bench: Bench) -> None:
+    bench.file("threads/t/runs/r/steps/notes.txt").write_bytes(b"x")
+    assert bench.found() == [("threads/t/runs/r/steps/notes.txt", "name")]
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "link to nothing"])
+def test_what_is_no_directory_among_the_threads_is_a_stranger(bench: Bench, kind: str) -> None:
+    path = bench.file("threads/x")
+    if kind == "file":
+        path.write_bytes(b"x")
+    else:
+        path.symlink_to(bench.file(THREAD) if kind == "link" else "/nowhere")
+    assert bench.found() == [("threads/x", "stranger")]
+
+
+@pytest.mark.parametrize("path", [LOG, META, STATUS, STEP, NAMES])
+@pytest.mark.parametrize("kind", ["directory", "link", "fifo"])
+def test_what_is_no_file_in_a_files_place_is_unreadable_and_never_hangs(bench: Bench, path: str, kind: str) -> None:
+    place = bench.file(path)
+    aside = place.rename(bench.file("aside"))
+    if kind == "directory":
+        place.mkdir()
+    elif kind == "link":
+        place.symlink_to(aside)
+    else:
+        os.mkfifo(place)
+    assert bench.found() == [(path, "unreadable")]
+
+
+@pytest.mark.parametrize("kind", ["torn", "not-json", "no-object", "bad-id", "unsorted", "duplicate-id"])
+def test_the_session_index_is_checked_like_every_log(bench: Bench, kind: str) -> None:
+    path = bench.file(NAMES)
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) > 3
+    spoiled = {
+        "torn": b"".join(lines)[:-5],
+        "not-json": b"words\n" + b"".join(lines),
+        "no-object": b"[]\n" + b"".join(lines),
+        "bad-id": b'{"id":7}\n' + b"".join(lines),
+        "unsorted": b"".join([lines[1], lines[0], *lines[2:]]),
+        "duplicate-id": b"".join([lines[0], *lines]),
+    }
+    path.write_bytes(spoiled[kind])
+    assert bench.found() == [(NAMES, kind)]
+
+
+def test_a_type_of_the_session_index_that_must_be_understood_is_reported(bench: Bench) -> None:
+    path = bench.file(NAMES)
+    last = json.loads(path.read_bytes().splitlines()[-1])["id"]
+    with path.open("ab") as file:
+        file.write(line_of({"id": clock.new_id(last), "type": "!later"}))
+    assert bench.found() == [(NAMES, "format")]
+
+
+@pytest.mark.parametrize("name", ["0123.999999999.host.meta.json.tmp", "strange", "x.tmp"])
+def test_a_temporary_file_of_nobody_is_reported(bench: Bench, name: str) -> None:
+    bench.file(f".fsstore/tmp/{name}").write_bytes(b"x")
+    assert bench.found() == [(f".fsstore/tmp/{name}", "leftover-temp")]
+
+
+def test_a_temporary_file_of_a_living_writer_is_no_problem(bench: Bench) -> None:
+    with Store.open(bench.root) as store:
+        Path(store._root.temp("meta.json")).write_bytes(b"x")
+    assert bench.check() == []
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda data: b"", lambda data: data[:-9], lambda data: b"\0" * len(data), lambda data: b"x" + data]
+)
+def test_a_stamp_that_does_not_fit_is_a_stale_cache(bench: Bench, spoil: Callable[[bytes], bytes]) -> None:
+    path = bench.file(".fsstore/cache/long.stamp")
+    path.write_bytes(spoil(path.read_bytes()))
+    assert bench.found() == [(".fsstore/cache/long.stamp", "stale-cache")]
+
+
+def test_a_stamp_of_no_thread_is_a_stale_cache(bench: Bench) -> None:
+    bench.file(".fsstore/cache/nobody.stamp").write_bytes(b"{}\nx")
+    assert bench.found() == [(".fsstore/cache/nobody.stamp", "stale-cache")]
+
+
+def test_one_thread_that_cannot_be_read_does_not_hide_the_problems_of_the_next(bench: Bench) -> None:
+    bench.append_record(id=next_id(bench), type="!later")
+    bench.file("threads/long/meta.json").write_bytes(b"")
+    bench.file(".fsstore/tmp/x").write_bytes(b"")
+    assert bench.found() == [("threads/long/meta.json", "corrupt"), (LOG, "format"), (".fsstore/tmp/x", "leftover-temp")]
+
+
+def test_a_missing_threads_directory_is_no_crash(bench: Bench) -> None:
+    bench.file("threads").rename(bench.file("elsewhere"))
+    assert {path for path, _ in bench.found()} <= {".fsstore/cache/long.stamp", "threads"}
+
+
+def test_a_problem_is_a_value_that_can_be_read_by_people_and_programs(bench: Bench) -> None:
+    LOGS["not-json"](bench)
+    (problem,) = bench.check()
+    assert problem == Problem(path=LOG, offset=problem.offset, kind="not-json", detail=problem.detail, fixable=True)
+    assert "\n" not in str(problem)
+    with pytest.raises(AttributeError):
+        problem.kind = "other"  # type: ignore[misc]
+
+
+def test_checking_finds_problems_one_by_one_and_can_stop_early(bench: Bench) -> None:
+    LOGS["not-json"](bench)
+    with Store.open(bench.root, read_only=True) as store:
+        found = store.check()
+        assert next(iter(found)).kind == "not-json"
+        found.close()  # type: ignore[attr-defined]
