@@ -172,12 +172,15 @@ class _Check:
                 for kind, reason in line.damage:
                     yield self._problem(path, at, kind, reason)
                 for piece in line.records:
+                    codec.check_type(piece.record)
                     id = piece.record["id"]
                     if id <= last:
                         kind = "duplicate-id" if id == last else "unsorted"
                         yield self._problem(path, at + piece.start, kind, f"id {id} after {last}")
                     last = max(last, id)
             yield from self._fragment(path, fd, end, size)
+        except FormatError as error:
+            yield self._problem(path, None, "format", error.reason)
         finally:
             fs.close(fd)
 

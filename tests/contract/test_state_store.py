@@ -724,11 +724,15 @@ def test_append_and_fork_refuse_what_json_cannot_hold_and_write_nothing(
     assert texts(state, thread) == ["good"]
 
 
-@pytest.mark.parametrize("role", [None, 1, b"user", "half \ud800"])
-def test_append_refuses_a_role_that_is_no_text(state: StateStore, root: Path, thread: str, role: object) -> None:
+@pytest.mark.parametrize(
+    ("role", "content"), [(None, "hi"), (1, "hi"), (b"user", "hi"), ("half \ud800", "hi"), ("user", "half \ud800")]
+)
+def test_a_first_append_that_is_refused_does_not_even_begin_the_log(
+    state: StateStore, root: Path, thread: str, role: object, content: str
+) -> None:
     before = onroot.snapshot(root)
     with pytest.raises(ValueError, match=r"role|JSON"):
-        state.append_message(thread, role, "hi")
+        state.append_message(thread, role, content)
     assert onroot.snapshot(root) == before
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from fsstore.testing.trace import Killed
 
 NO_META = frozenset(("no-meta",))
 LONG = "x" * 30_000
+BATCH = 5
 
 
 def nothing(desk: Desk) -> None:
@@ -103,22 +106,35 @@ def long_thread(desk: Desk) -> None:
     thread(desk).messages.extend([{"role": "user", "content": f"{n} " + "y" * 500} for n in range(150)])
 
 
+def with_some(before: View, after: View, kept: Sequence[int]) -> View:
+    """The view in which of the messages that a batch added only those of the given places are there."""
+    old, new = before["threads"]["t"]["messages"], after["threads"]["t"]["messages"]
+    messages = list(old)
+    for place in kept:
+        message, known = new[len(old) + place], {one.id for one in messages}
+        messages.append(message if message.parent_id in known else replace(message, parent_id=None))
+    parents = {message.id: message.parent_id for message in messages}
+    branch = [messages[-1].id]
+    while parents[branch[0]] is not None:
+        branch.insert(0, parents[branch[0]])
+    leaves = [id for id in parents if id not in parents.values()]
+    changes = {"messages": messages, "branch": branch, "newest": branch[-3:], "leaves": leaves}
+    return {**after, "threads": {**after["threads"], "t": {**after["threads"]["t"], **changes}}}
+
+
 def prefixes(before: View, after: View) -> list[View]:
     """The views in which a batch has come to its n-th message."""
-    views = []
-    old, new = before["threads"]["t"], after["threads"]["t"]
-    for count in range(len(old["messages"]) + 1, len(new["messages"])):
-        part = copy.copy(new)
-        part["messages"] = new["messages"][:count]
-        part["branch"] = new["branch"][: len(old["branch"]) + count - len(old["messages"])]
-        part["newest"] = part["branch"][-3:]
-        part["leaves"] = [*(id for id in old["leaves"] if id not in part["branch"]), part["branch"][-1]]
-        views.append({**after, "threads": {**after["threads"], "t": part}})
-    return views
+    return [with_some(before, after, range(count)) for count in range(1, BATCH)]
+
+
+def holes(before: View, after: View) -> list[View]:
+    """The views in which pages in the middle of a batch were lost, and with them some of its messages."""
+    subsets = (combinations(range(BATCH), count) for count in range(1, BATCH))
+    return [with_some(before, after, kept) for subset in subsets for kept in subset]
 
 
 def batch(size: int) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": f"{n} " + "z" * size} for n in range(5)]
+    return [{"role": "user", "content": f"{n} " + "z" * size} for n in range(BATCH)]
 
 
 def state(call: str, *arguments: Any) -> Any:
@@ -200,7 +216,13 @@ MESSAGES = [
         torn(b'{"id":"0f90a5b0-0000-7000-8000-00000000000a","parent_id":null,"role":"user","content":"whole"}'),
     ),
     Operation("extend", (lambda desk: desk["t"].messages.extend(batch(20)),), conversation, prefixes),
-    Operation("extend by several pages", (lambda desk: desk["t"].messages.extend(batch(3_000)),), conversation, prefixes),
+    Operation(
+        "extend by several pages",
+        (lambda desk: desk["t"].messages.extend(batch(3_000)),),
+        conversation,
+        holes,
+        leaves=frozenset(("missing-parent",)),
+    ),
     Operation("fork", (lambda desk: desk["t"].messages.fork(first(desk), "assistant", "or so"),), conversation),
     Operation(
         "replace",

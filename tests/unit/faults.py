@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,7 @@ class Calls(list[tuple[str, Any]]):
     """The calls of `fs` in their order, each with its first argument."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, names: list[str] = PLAIN_CALLS) -> None:
+        gc.collect()  # stores that earlier tests left behind close their descriptors now, and not among these calls
         for name in names:
             monkeypatch.setattr(fs, name, self._recorder(name, getattr(fs, name)))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import resource
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -627,12 +629,92 @@ def test_a_failed_sync_of_the_session_index_is_treated_the_same(store: Store, ro
     assert names == ["first", "second", "third"]
 
 
+@pytest.mark.parametrize("failure", ["rewrite", "lock"])
+def test_what_was_written_is_named_whatever_fails_later(thread, store, root, monkeypatch, failure: str):
+    holders: list[processes.Process] = []
+
+    def sync_beside_a_failure(real: Callable[[int], None], fd: int) -> None:
+        real(fd)
+        processes.run(children.fail_sync, str(root), "t", "theirs")
+        if failure == "rewrite":
+            faults.fail_once(monkeypatch, "sync", errno.ENOSPC)
+        else:
+            holders.append(processes.start(children.hold_lock, str(root), "t"))
+            holders[0].hear()
+            store._root.locks.timeout = 0.05
+
+    faults.once(monkeypatch, "sync", sync_beside_a_failure)
+    with pytest.raises(SyncFailedError) as raised:
+        thread.messages.append("user", "mine")
+    for holder in holders:
+        holder.kill()
+    (id,) = raised.value.ids
+    assert thread.messages[id].content == "mine"
+    thread.messages.append("user", "after")
+    assert faults.texts(store) == ["one", "mine", "theirs", "after"]
+
+
 def test_a_failed_sync_survives_pickling_with_its_record(root: Path):
     with Store.open(root) as store:
         store.threads.create("t")
         error = processes.run(children.fail_sync, str(root), "t", "x")
         assert store.thread("t").messages[error.ids[0]].content == "x"
         store.thread("t").messages.append("user", "y")
+
+
+def append_with_failing_syncs(root: str, seed: int, count: int, share: float) -> tuple[list[str], list[str]]:
+    """Append from three threads while a share of the syncs fails; give the ids acknowledged and those not confirmed."""
+    chance = random.Random(seed)
+    real = fs.sync
+
+    def sync(fd: int) -> None:
+        if chance.random() < share:
+            raise OSError(errno.EIO, "Input/output error")
+        real(fd)
+
+    fs.sync = sync
+    store = Store.open(root, max_open_files=8, lock_timeout=60)
+    acknowledged: list[str] = []
+    unsure: list[str] = []
+
+    def work(worker: int) -> None:
+        for number in range(count):
+            try:
+                message = store.thread("abc"[(worker + number) % 3]).messages.append("user", number)
+                acknowledged.append(message.id)
+            except SyncFailedError as error:
+                unsure.extend(error.ids)
+            except OSError:
+                continue  # the rewrite before the append failed: nothing was written
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(3)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    fs.sync = real
+    store.close()
+    return acknowledged, unsure
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("share", [0.05, 0.3])
+def test_with_failing_syncs_every_record_is_acknowledged_or_named_and_stands_once(root, seed, campaign, share: float):
+    with Store.open(root) as store:
+        for id in "abc":
+            store.threads.create(id)
+        count = 1_000 if campaign else 30
+        answers = processes.run_all(append_with_failing_syncs, [(str(root), seed + n, count, share) for n in range(2)])
+        acknowledged = [id for ids, _ in answers for id in ids]
+        unsure = [id for _, ids in answers for id in ids]
+        assert acknowledged
+        assert unsure
+        found = [message.id for id in "abc" for message in store.thread(id).messages]
+        assert sorted(found) == sorted(acknowledged + unsure)
+        for id in "abc":
+            store.thread(id).messages.append("user", "after")
+            assert faults.is_chain(list(store.thread(id).messages))
+        assert taints(root) == []
 
 
 # Step 6: was it still the file at its path?

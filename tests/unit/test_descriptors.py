@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import random
 import resource
@@ -149,6 +150,7 @@ def test_leaving_the_context_closes_them_too(root: Path):
 
 def test_a_store_that_nobody_has_any_more_closes_its_descriptors(root: Path):
     Store.open(root).threads.create("t").messages.append("user", "x")
+    gc.collect()
     assert faults.descriptors(root) == []
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -418,18 +419,21 @@ class Interrupt:
 
 
 def interrupted_append(store: Store, number: int) -> bool:
-    """Append, interrupted at a moment; say whether it was."""
+    """Append, interrupted at a moment; say whether it came to that."""
     thread = store.thread("t")
-    sys.setprofile(Interrupt(number))
-    try:
+    interrupt = Interrupt(number)
+    sys.setprofile(interrupt)
+    with contextlib.suppress(KeyboardInterrupt):
         thread.messages.append("user", f"interrupted {number}")
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.setprofile(None)
-    return False
+    sys.setprofile(None)
+    return interrupt.left < 0
 
 
+#: An interrupt inside a destructor is reported and dropped by Python itself.
+in_destructors = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@in_destructors
 @pytest.mark.parametrize("durability", ["full", "process"])
 def test_an_interrupt_at_any_moment_leaves_lock_and_log_in_order(root: Path, durability: str):
     store = Store.open(root, durability=durability, lock_timeout=0.5)
@@ -448,13 +452,16 @@ def test_an_interrupt_at_any_moment_leaves_lock_and_log_in_order(root: Path, dur
         assert faults.is_chain(list(fresh.thread("t").messages))
 
 
-def test_an_interrupt_while_waiting_leaves_the_lock_free(store: Store, root: Path):
+@in_destructors
+def test_an_interrupt_while_opening_leaves_the_lock_free(store: Store, root: Path):
     store.threads.create("t").messages.append("user", "first")
     shutil.rmtree(root / layout.LOCKS)
     (root / layout.LOCKS).mkdir()
     for number in itertools.count():
         store.close()
-        if not interrupted_append(store, number):
-            break
+        interrupted = interrupted_append(store, number)
         assert is_free(str(root / layout.LOCKS), store.thread("t").lock)
+        if not interrupted:
+            break
     assert number > 30
+    assert faults.is_chain(list(store.thread("t").messages))
