@@ -90,4 +90,5 @@ def write(root: Root, path: str, fields: Mapping[str, Json], old: Object | None,
 def _same(fields: Mapping[str, Json], old: Object, name: str) -> bool:
     if name not in fields or name not in old:
         return name not in fields and name not in old
-    return codec.encode_line({"": fields[name]}) == codec.encode_line({"": old[name]})  # 1, 1.0 and True are equal in Python
+    # 1, 1.0 and True are equal in Python, and not on disk.
+    return codec.encode_document({"": fields[name]}) == codec.encode_document({"": old[name]})

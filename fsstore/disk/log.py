@@ -268,17 +268,25 @@ class Log:
     def _confirm(self, writer: Writer, data: bytes, ids: tuple[str, ...]) -> None:
         """Make sure that what was synced is the file at the log's path, and one whose syncs can be believed."""
         while self._is_tainted() or not self._is_in_place(writer):
-            with writer.lock:
-                try:
-                    writer = self._open()
-                except SyncFailedError as error:
-                    raise SyncFailedError(error.path, ids, error.cause, error.errno) from error
-                missing = self._lines_missing(writer.fd, data, ids)
-                if missing and not self._put(writer, missing):
-                    continue
-                if missing:
-                    writer.lose()  # the ids may stand below newer ones now: the next append sorts the file
-                self._sync(writer, ids)
+            try:
+                with writer.lock:
+                    writer = self._carry_over(data, ids)
+            except SyncFailedError as error:
+                raise SyncFailedError(error.path, ids, error.cause, error.errno) from error
+            except OSError as error:  # a lock that was not free in time included: the lines are written
+                raise SyncFailedError(self.path, ids, str(error), error.errno) from error
+
+    def _carry_over(self, data: bytes, ids: tuple[str, ...]) -> Writer:
+        """Have the lines of an append in the file that is at the log's path now, synced."""
+        while True:
+            writer = self._open()
+            missing = self._lines_missing(writer.fd, data, ids)
+            if not missing or self._put(writer, missing):
+                break
+        if missing:
+            writer.lose()  # the ids may stand below newer ones now: the next append sorts the file
+        self._sync(writer, ids)
+        return writer
 
     def _lines_missing(self, fd: int, data: bytes, ids: tuple[str, ...]) -> bytes:
         """Give those lines of an append that a log does not hold, neither whole nor as `gone`."""

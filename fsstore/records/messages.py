@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 OWN_KEYS = frozenset(
     ("id", "parent_id", "given_id", "type", "leaf_id", "leaf_ids", "message_id", "replaces", "versions", "extra")
 )
+#: The keys of a line that has none but those that every line has.
+_USUAL = ("id", "parent_id", "role", "content", "created_at")
 #: Keys of a line that are arguments of their own.
 FIELD_KEYS = frozenset(("role", "content", "item", "created_at", "run_id"))
 
@@ -130,9 +132,9 @@ def new_draft(
     Raises:
         ValueError: A value that JSON cannot hold exactly or of the wrong type, or a key in `extra` that is an argument.
     """
-    if type(role) is not str:
+    if type(role) is not str or not role.isascii():
         role = _text("role", role)
-    if type(content) is not str:
+    if type(content) is not str or not content.isascii():
         codec.check_json(content, "content")
     if item is not ABSENT:
         codec.check_json(item, "item")
@@ -150,6 +152,7 @@ def new_draft(
 def _text(what: str, value: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{what} must be a string, not {type(value).__name__}")
+    codec.check_json(str(value), what)
     return str(value)
 
 
@@ -195,23 +198,25 @@ def is_message(record: Object) -> bool:
 
 def make_message(record: Object, parent_id: str | None) -> Message:
     """Make a message of its record, which is used up; `parent_id` is the parent's id as shown."""
-    take = record.pop
-    shown = shown_id(record) if "given_id" in record else record["id"]
-    record_id = take("id")
-    take("parent_id", None)
-    draft = Draft(shown, take("role"), take("content"), ABSENT, take("created_at", None), None, record)
+    if tuple(record) == _USUAL and type(record["created_at"]) is int:
+        record_id, _, role, content, created_at = record.values()
+        draft = Draft(record_id, role, content, ABSENT, created_at, None, {})
+        draft.record_id = record_id
+        draft.parent_id = parent_id
+        return draft.done()
+    shown, record_id, created_at = shown_id(record), record.pop("id"), record.pop("created_at", None)
+    draft = Draft(shown, record.pop("role"), record.pop("content"), ABSENT, created_at, None, record)
     draft.record_id = record_id
     draft.parent_id = parent_id
-    if type(draft.created_at) is not int:
+    if type(created_at) is not int:
         draft.created_at = clock.seconds_of(record_id)
-    if record:
-        _take_rare(draft, record)
+    _take_rare(draft, record)
     return draft.done()
 
 
 def _take_rare(draft: Draft, record: Object) -> None:
-    record.pop("given_id", None)
-    record.pop("replaces", None)
+    for name in ("parent_id", "given_id", "replaces"):
+        record.pop(name, None)
     draft.item = record.pop("item", ABSENT)
     draft.run_id = record.pop("run_id", None)
     if "extra" in record:

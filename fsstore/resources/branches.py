@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+from contextlib import contextmanager
 from copy import copy
 from functools import partial
 
@@ -54,11 +57,12 @@ class TreeReader:
         """
         if limit is not None and limit < 0:
             raise ValueError(f"limit must be 0 or more, or None for all, not {limit}")
-        if limit is not None and leaf is None and self.path not in self._indexes:
-            newest = self._newest(limit)
-            if newest is not None:
-                return newest
-        return self._reading(lambda fd, index: self._branch(fd, index, limit, leaf)) or []
+        with _without_collections():
+            if leaf is None and self.path not in self._indexes:
+                newest = self._newest(sys.maxsize - 1 if limit is None else limit)
+                if newest is not None:
+                    return newest
+            return self._reading(lambda fd, index: self._branch(fd, index, limit, leaf)) or []
 
     def leaf(self) -> Message | None:
         """Give the current leaf, or None."""
@@ -284,6 +288,19 @@ class TreeReader:
         if at == tree.NONE:
             raise MessageNotFoundError(message_id)
         return at
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Keep the collector of cycles off while many messages are made: none of them is in one, and it looks at all of them."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _from_above(id: str, fd: int, index: Index) -> tuple[Index, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -631,7 +632,7 @@ def test_a_failed_sync_of_the_session_index_is_treated_the_same(store: Store, ro
 
 @pytest.mark.parametrize("failure", ["rewrite", "lock"])
 def test_what_was_written_is_named_whatever_fails_later(thread, store, root, monkeypatch, failure: str):
-    holders: list[processes.Process] = []
+    holders = contextlib.ExitStack()
 
     def sync_beside_a_failure(real: Callable[[int], None], fd: int) -> None:
         real(fd)
@@ -639,15 +640,12 @@ def test_what_was_written_is_named_whatever_fails_later(thread, store, root, mon
         if failure == "rewrite":
             faults.fail_once(monkeypatch, "sync", errno.ENOSPC)
         else:
-            holders.append(processes.start(children.hold_lock, str(root), "t"))
-            holders[0].hear()
+            holders.enter_context(processes.start(children.hold_lock, str(root), "t")).hear()
             store._root.locks.timeout = 0.05
 
     faults.once(monkeypatch, "sync", sync_beside_a_failure)
-    with pytest.raises(SyncFailedError) as raised:
+    with holders, pytest.raises(SyncFailedError) as raised:
         thread.messages.append("user", "mine")
-    for holder in holders:
-        holder.kill()
     (id,) = raised.value.ids
     assert thread.messages[id].content == "mine"
     thread.messages.append("user", "after")
