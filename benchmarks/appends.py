@@ -112,7 +112,7 @@ def process(place: Place) -> list[Row]:
 def full(place: Place) -> list[Row]:
     """Appends that survive a power cut."""
     log, ours, sqlite = _sides(place, "full", "FULL")
-    count, rounds = (100, 9) if place.quick else (300, 25)
+    count, rounds = (100, 9) if place.quick else (200, 15)
     least, mine, theirs = _measure(rounds, _Synced(log, count), _OneByOne(ours, count), _OneByOne(sqlite, count))
     return [
         Row("durable", "full / write + fdatasync", middle(mine), middle(least), *at_most(1.4, ratio(mine, least))),

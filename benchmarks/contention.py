@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+from contextlib import closing
 from functools import partial
 from statistics import median
 
@@ -65,8 +66,8 @@ def _work(open_side: Opener, thread: str, worker: int, seconds: float, barrier: 
 
 def _race(open_side: Opener, threads: list[str], seconds: float) -> _Outcome:
     """Let the processes run, one for each thread named, and check what they wrote."""
-    setup = open_side(thread=threads[0])
-    setup.create(*dict.fromkeys(threads))
+    with closing(open_side(thread=threads[0])) as side:
+        side.create(*dict.fromkeys(threads))
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(len(threads))
     workers = []
@@ -74,6 +75,7 @@ def _race(open_side: Opener, threads: list[str], seconds: float) -> _Outcome:
         answer, question = context.Pipe(duplex=False)
         worker = context.Process(target=_work, args=(open_side, thread, number, seconds, barrier, question))
         worker.start()
+        question.close()  # so that a worker that dies is noticed
         workers.append((worker, answer))
     done = []
     for worker, answer in workers:
@@ -82,7 +84,8 @@ def _race(open_side: Opener, threads: list[str], seconds: float) -> _Outcome:
     outcome = _Outcome(seconds, done)
     for thread in dict.fromkeys(threads):
         mine = {number: outcome.counts[number] for number, other in enumerate(threads) if other == thread}
-        _check_branch(open_side(thread=thread).said(), mine)
+        with closing(open_side(thread=thread)) as side:
+            _check_branch(side.said(), mine)
     return outcome
 
 

@@ -27,7 +27,8 @@ class WrongResultError(Exception):
 def check(what: str, found: object, expected: object) -> None:
     """Refuse a result that is not the expected one."""
     if found != expected:
-        raise WrongResultError(f"{what}: {str(found)[:200]} where {str(expected)[:200]} belongs")
+        at = next((at for at, both in enumerate(zip(repr(found), repr(expected), strict=False)) if both[0] != both[1]), 0)
+        raise WrongResultError(f"{what}: ...{repr(found)[at:][:100]} where ...{repr(expected)[at:][:100]} belongs")
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,19 @@ def encode_line(record: Object) -> bytes:
         raise ValueError(f"cannot be stored as JSON: {error}") from None
 
 
+def encode_lines(records: list[Object]) -> bytes:
+    """Give records as lines; see `encode_line`.
+
+    Raises:
+        ValueError: One of them holds what JSON cannot.
+    """
+    dumps, options = orjson.dumps, _LINE
+    try:
+        return b"".join([dumps(record, option=options) for record in records])
+    except TypeError as error:
+        raise ValueError(f"cannot be stored as JSON: {error}") from None
+
+
 def encode_document(fields: Object) -> bytes:
     """Give a document's bytes: indented by 2, keys sorted, a newline at the end.
 

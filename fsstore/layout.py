@@ -7,7 +7,6 @@ case or normalise Unicode, and it never holds a separator.
 
 from __future__ import annotations
 
-import hashlib
 import os.path
 import re
 import zlib
@@ -60,6 +59,8 @@ def encode_name(id: str) -> str:
     if name.endswith("."):
         name = f"{name[:-1]}%2e"
     if len(name) > NAME_LIMIT:
+        import hashlib  # loads OpenSSL, which few ids need
+
         digest = hashlib.sha256(data).hexdigest()[:40]
         name = f"{name[: NAME_LIMIT - len(_HASH_MARK) - len(digest)].rstrip('%.')}{_HASH_MARK}{digest}"
     return name

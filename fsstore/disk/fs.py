@@ -11,7 +11,6 @@ import errno
 import fcntl
 import os
 import re
-import socket
 import stat as _stat
 import sys
 
@@ -202,7 +201,7 @@ def walk(path: str) -> Iterator[tuple[str, os.stat_result]]:
 
 def host() -> str:
     """Give this machine's name."""
-    return socket.gethostname() or "localhost"
+    return os.uname().nodename or "localhost"
 
 
 def pid() -> int:

@@ -95,12 +95,16 @@ class Draft:
         self.__class__ = Message  # type: ignore[assignment]  # the same slots in the same order
         return self  # type: ignore[return-value]
 
-    def line(self, id: str, parent_id: str | None, **first: Json) -> bytes:
-        """Give the line of the message at a place of the log, keys of `first` before the others.
-
-        Raises:
-            ValueError: A value that the store cannot keep exactly.
-        """
+    def record(self, id: str, parent_id: str | None, **first: Json) -> Object:
+        """Give the record of the message at a place of the log, keys of `first` before the others."""
+        if self.item is ABSENT and self.run_id is None and not (self.id or self.extra or first):
+            return {
+                "id": id,
+                "parent_id": parent_id,
+                "role": self.role,
+                "content": self.content,
+                "created_at": self.created_at,
+            }
         record: Object = {"id": id, "parent_id": parent_id}
         if self.id:
             record["given_id"] = self.id
@@ -115,7 +119,7 @@ class Draft:
             record["run_id"] = self.run_id
         if self.extra:
             record.update(_hide_own_keys(self.extra))
-        return codec.encode_line(record)
+        return record
 
 
 def new_draft(

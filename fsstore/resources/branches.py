@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 #: Bytes read at once while bodies are read in order.
 _BLOCK = 1 << 17
+_CHANGING = "it is being changed in place by another program"
 
 
 class TreeReader:
@@ -96,21 +97,23 @@ class TreeReader:
 
     def __iter__(self) -> Iterator[Message]:
         """Give every message in the order of the log, one at a time: memory does not hold their bodies."""
-        last = ""
-        while True:
+        last, stuck = "", 0
+        while stuck < 4:
             opened = self._open()
             if opened is None:
                 return
-            fd = opened
+            begun = last
             try:
-                for message in self._stream(fd, *self.with_index(fd, partial(_from_above, last))):
+                for message in self._stream(opened, *self.with_index(opened, partial(_from_above, last))):
                     yield message
                     last = message.record_id
                 return
-            except Provisional:
-                self.with_index(fd, lambda _fd, _index: None, exact=True)
+            except Provisional:  # from here on, read exactly
+                stuck = stuck + 1 if last == begun else 0
+                self._build_exactly(opened)
             finally:
-                fs.close(fd)
+                fs.close(opened)
+        raise CorruptError(self.path, _CHANGING)
 
     def children(self) -> dict[str | None, list[str]]:
         """Give for each message that has any the ids below it, oldest first; under None the roots."""
@@ -244,7 +247,12 @@ class TreeReader:
                     return call(fd, index)
                 except Provisional:
                     index.build(fd, fs.fstat(fd), exact=True)
-            raise CorruptError(self.path, "it is being changed in place by another program")
+            raise CorruptError(self.path, _CHANGING)
+
+    def _build_exactly(self, fd: int) -> None:
+        index = self._indexes[self.path]
+        with index.mutex:
+            index.build(fd, fs.fstat(fd), exact=True)
 
     def seen(self) -> tuple[list[str], str]:
         """Give the record ids of the leaves, and the greatest id of the log."""

@@ -68,6 +68,7 @@ class Index:
         self.plain = True
         self.exact = exact
         self._newest = b""
+        self._changed = 0
         self._last_is_message = False
         self._behind_damage = False
         self._young: dict[bytes, int] = {}
@@ -83,7 +84,10 @@ class Index:
 
     def refresh(self, fd: int, status: os.stat_result) -> None:
         """Read what is new in the log: only the bytes after the last time when it grew, all of it when it was replaced."""
-        if not self.follower.holds(fd, status):
+        # No descriptor is held between reads, so an inode number may have come back: where nothing was appended, the time
+        # of change must be the same as well.
+        changed = status.st_size == self.follower.end and status.st_ctime_ns != self._changed
+        if changed or not self.follower.holds(fd, status):
             self.build(fd, status, exact=False)
         elif status.st_size > self.follower.end:
             self.follower.inode = -1  # what an interrupt leaves half read fits no file
@@ -94,7 +98,7 @@ class Index:
                     self.build(fd, status, exact=True)
             except Unsorted:
                 self.build(fd, status, exact=self.exact)
-            self.follower.inode = status.st_ino
+            self.follower.inode, self._changed = status.st_ino, status.st_ctime_ns
 
     def build(self, fd: int, status: os.stat_result, *, exact: bool) -> None:
         """Read the whole log."""
@@ -108,6 +112,7 @@ class Index:
             self._begin(exact=True)
             self._read_unsorted(fd, status.st_size)
         self.follower.device, self.follower.inode = status.st_dev, status.st_ino
+        self._changed = status.st_ctime_ns
 
     def _read(self, fd: int, size: int) -> None:
         if not self.exact:

@@ -88,7 +88,7 @@ class Messages(TreeReader):
                 self.with_index(writer.fd, tip.learn)
             draft.parent_id = tip.shown
             draft.record_id = id = writer.mint()
-            line = draft.line(id, tip.leaf)
+            line = codec.encode_line(draft.record(id, tip.leaf))
             tip.leaf, tip.shown, tip.known = id, draft.id or id, True
             return line, (id,)
 
@@ -160,7 +160,7 @@ class Messages(TreeReader):
             id = writer.mint()
             draft.record_id, draft.parent_id = id, shown
             _tip_of(writer).moved(id, plain=False)
-            return draft.line(id, parent, replaces=replaced), (id,)
+            return codec.encode_line(draft.record(id, parent, replaces=replaced)), (id,)
 
         self._log.append(make)
         return draft.done()
@@ -266,7 +266,7 @@ class Messages(TreeReader):
                 continue
             ids[derived] = id = derived if anew else writer.mint()
             draft.id = draft.id or ("" if anew else derived)
-            lines.append(draft.line(id, ids[parent] if parent else None))
+            lines.append(codec.encode_line(draft.record(id, ids[parent] if parent else None)))
             added.append(id)
         if not lines:
             return b"", ()
@@ -293,14 +293,14 @@ class Messages(TreeReader):
             if above is None and not tip.known:
                 self.with_index(writer.fd, tip.learn)
             parent, shown = (tip.leaf, tip.shown) if above is None else above(writer)
-            lines = []
+            records = []
             ids = writer.mint_many(len(drafts))
             for draft, id in zip(drafts, ids, strict=True):
-                lines.append(draft.line(id, parent))
+                records.append(draft.record(id, parent))
                 draft.record_id, draft.parent_id = id, shown
                 parent, shown = id, draft.id or id
             tip.leaf, tip.shown, tip.known = parent, shown, True
-            return b"".join(lines), tuple(ids)
+            return codec.encode_lines(records), tuple(ids)
 
         self._log.append(make)
         for draft in drafts:

@@ -107,12 +107,12 @@ def long_thread(desk: Desk) -> None:
 
 
 def with_some(before: View, after: View, kept: Sequence[int]) -> View:
-    """The view in which of the messages that a batch added only those of the given places are there."""
+    """The view in which of the messages that a batch added only those of the given places are there, each below the last."""
     old, new = before["threads"]["t"]["messages"], after["threads"]["t"]["messages"]
     messages = list(old)
     for place in kept:
         message, known = new[len(old) + place], {one.id for one in messages}
-        messages.append(message if message.parent_id in known else replace(message, parent_id=None))
+        messages.append(message if message.parent_id in known else replace(message, parent_id=messages[-1].id))
     parents = {message.id: message.parent_id for message in messages}
     branch = [messages[-1].id]
     while parents[branch[0]] is not None:

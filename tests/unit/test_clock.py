@@ -42,14 +42,23 @@ def test_ids_order_as_their_times_do_as_text_and_as_bytes(one: int, other: int, 
         assert (first.encode() < second.encode()) == (one < other)
 
 
-@given(STAMPS)
-def test_the_next_id_is_always_greater_even_when_the_clock_stands_or_goes_back(last: int) -> None:
-    if last >= clock.stamp_of(clock.LAST_ID) - 1:
+@given(STAMPS, st.integers(1, 5000))
+def test_the_next_ids_always_ascend_even_when_the_clock_stands_or_goes_back(last: int, count: int) -> None:
+    if last + count >= clock.stamp_of(clock.LAST_ID):
         return
-    stamp, id = clock.next_id(last, clock.random_suffix())
-    assert stamp > last
-    assert clock.stamp_of(id) == stamp
-    assert clock.is_id(id)
+    stamp, ids = clock.next_ids(last, clock.random_suffix(), count)
+    stamps = [clock.stamp_of(id) for id in ids]
+    assert stamps == list(range(stamps[0], stamps[0] + count))
+    assert (stamps[0] > last, stamps[-1]) == (True, stamp)
+    assert ids == sorted(ids)
+    assert all(map(clock.is_id, ids))
+
+
+@given(STAMPS, BITS)
+def test_the_id_just_after_another_lies_before_every_later_one(stamp: int, bits: int) -> None:
+    id = clock.spell_id(stamp, clock.suffix_of(bits))
+    after = clock.id_after(id)
+    assert id < after < clock.spell_id(stamp + 1, clock.suffix_of(1 << 63))
 
 
 def test_ids_ascend_while_the_clock_stands_still_and_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +75,7 @@ def test_ids_ascend_while_the_clock_stands_still_and_goes_back(monkeypatch: pyte
 
 def test_no_id_is_made_past_the_year_3000(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OverflowError, match="year 3000"):
-        clock.next_id(clock.stamp_of(clock.LAST_ID), clock.random_suffix())
+        clock.next_ids(clock.stamp_of(clock.LAST_ID), clock.random_suffix(), 1)
     monkeypatch.setattr(clock.time, "time_ns", lambda: YEAR_3000 * 1_000_000_000)
     with pytest.raises(OverflowError, match="set the clock right"):
         clock.new_id()

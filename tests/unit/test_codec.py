@@ -150,13 +150,6 @@ def test_a_line_keeps_the_order_of_its_keys() -> None:
     assert codec.encode_line({"id": A, "b": 1, "a": 2}) == f'{{"id":"{A}","b":1,"a":2}}\n'.encode()
 
 
-@pytest.mark.parametrize("parent", [None, B])
-def test_a_message_line_is_the_line_of_its_record(parent: str | None) -> None:
-    rest = {"role": "user", "content": "x\n\u2028"}
-    line = codec.message_line(A, parent, codec.encode_line(rest))
-    assert line == codec.encode_line({"id": A, "parent_id": parent, **rest})
-
-
 @pytest.mark.parametrize(
     "data", [b"", b"[]", b"1", b"null", b'"x"', b"{", b"{}x", b"{'a':1}", b'{"a":NaN}', b'{"a":1,}', b"\xff"]
 )

@@ -214,17 +214,17 @@ def test_a_message_says_before_and_after_the_disk_the_same(
 ) -> None:
     extra = {name: value for name, value in extra.items() if name not in ("role", "content", "item", "created_at", "run_id")}
     draft = new_draft("user", content, item, None, created_at, "run", extra)
-    line = b'{"id":"%b",%b' % (RECORD_ID.encode(), draft.body()[1:])
-    draft.id = draft.record_id = RECORD_ID
+    line = draft.line(RECORD_ID, None)
+    draft.record_id = RECORD_ID
     assert make_message(json.loads(line), None) == draft.done()
 
 
 @pytest.mark.parametrize("name", sorted(OWN_KEYS))
 def test_a_callers_key_of_the_stores_own_name_is_kept_under_extra(name: str) -> None:
-    body = json.loads(new_draft("user", "x", extra={name: {"mine": 1}, "other": 2}).body())
-    assert body["extra"] == {name: {"mine": 1}}
-    assert name == "extra" or name not in body
-    assert stored(**body).extra == {name: {"mine": 1}, "other": 2}
+    record = json.loads(new_draft("user", "x", extra={name: {"mine": 1}, "other": 2}).line(RECORD_ID, None))
+    assert record["extra"] == {name: {"mine": 1}}
+    assert record.get(name) == {"id": RECORD_ID, "extra": {name: {"mine": 1}}}.get(name)
+    assert make_message(record, None).extra == {name: {"mine": 1}, "other": 2}
 
 
 @pytest.mark.parametrize("hidden", [None, 5, "text", [1], {"a": 1}, {}])
