@@ -130,7 +130,7 @@ class Log:
         tail, end = writer.tail, writer.end
         # One byte more than there should be: one read tells the length and the last bytes. (lseek or fstat would cost
         # another call, and fstat makes the next write slower: the kernel then stamps it with a finer time.)
-        if not writer.seal and fs.read_at(writer.fd, len(tail) + 1, end - len(tail)) == tail:
+        if not writer.seal and fs.read_at(writer.fd, len(tail) + 1, end - len(tail)) == tail and writer.fold.ascending:
             return writer
         return writer if self._catch_up(writer) else self._open()
 
@@ -143,6 +143,9 @@ class Log:
         return writer.fold.ascending
 
     def _fold_new(self, writer: Writer, size: int) -> None:
+        skimmed = writer.fold.skim(writer.fd, writer.end, size)
+        if skimmed > writer.end:
+            writer.advance(writer.fd, skimmed)
         for _, line in read_new(writer.fd, writer, size):
             for piece in line.records:
                 writer.fold.add(piece.record)
@@ -335,15 +338,19 @@ class Log:
     def _renew_from(self, fd: int, change: Callable[[bytes], bytes]) -> bool:
         status = fs.fstat(fd)
         data = fs.read_range(fd, 0, status.st_size)
+        data = data[: data.rfind(b"\n") + 1]  # behind it somebody may be writing still
 
         def same() -> bool:
-            now = fs.stat(self.path)
-            return (now.st_ino, now.st_dev, now.st_size) == (status.st_ino, status.st_dev, len(data))
+            try:
+                now = fs.stat(self.path)
+            except FileNotFoundError:
+                return False
+            return (now.st_ino, now.st_dev, now.st_size) == (status.st_ino, status.st_dev, status.st_size)
 
         if not self.root.replace(self.path, change(data), sync_directory=False, unless=lambda: not same()):
             return False
         late = fs.read_range(fd, len(data), fs.fstat(fd).st_size)
-        if late:  # from somebody who had the old file open
+        if late:  # what was not whole yet, and what came from somebody who had the old file open
             new = fs.open_log(self.path, create=False)
             try:
                 fs.write_all(new, late)
@@ -355,9 +362,6 @@ class Log:
 
 def sort_lines(data: bytes) -> bytes:
     """Give a log's bytes with its records ascending by id; what is no record stays behind the one it stood after."""
-    last = data[data.rfind(b"\n") + 1 :]
-    if last:
-        data += b"\n" if codec.read_line(last).end == len(last) else codec.SEAL
     groups: list[tuple[str, bytes]] = [("", b"")]
     for raw in data.split(b"\n"):
         pieces = codec.read_line(raw + b"\n").records

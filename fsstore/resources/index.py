@@ -11,6 +11,7 @@ from fsstore.codec import Damage, may_be_glued
 from fsstore.disk import fs
 from fsstore.disk.follow import Follower, raw_lines, read_new
 from fsstore.records.messages import given_id_of, is_message
+from fsstore.resources.lines import HEAD, PARENT, ROLE, ROOT_ROLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,12 +22,9 @@ if TYPE_CHECKING:
 #: How many ids are remembered for parents that are not the line before; older ones are found by bisection.
 _RECENT = 4096
 
-#: How a line begins and goes on whose only keys before `role` are `id` and `parent_id`: it need not be decoded.
-_HEAD, _PARENT, _ROLE = b'{"id":"', b'","parent_id":"', b'","role":"'
 _LATE_KEYS = frozenset(("given_id", "replaces"))
 _LAST_ID = clock.LAST_ID.encode()
 _DECODE = -2
-_ROOT_ROLE = b'","parent_id":null,"role":"'
 
 
 class Unsorted(Exception):  # noqa: N818  # a turn of the reading, not an error
@@ -127,11 +125,11 @@ class Index:
         newest, at = self._newest, len(self.offsets)
         for start, raw in raw_lines(fd, end, size):
             id = raw[7:43]
-            if raw[:7] == _HEAD and raw[-2:] == b"}\n" and newest < id <= _LAST_ID and not may_be_glued(raw):
-                if raw[43:58] == _PARENT and raw[94:104] == _ROLE:
+            if raw[:7] == HEAD and raw[-2:] == b"}\n" and newest < id <= _LAST_ID and not may_be_glued(raw):
+                if raw[43:58] == PARENT and raw[94:104] == ROLE:
                     up = raw[58:94]
                     parent = at - 1 if up == newest and self._last_is_message else self._find_parent(fd, up, id, start)
-                elif raw[43:70] == _ROOT_ROLE:
+                elif raw[43:70] == ROOT_ROLE:
                     parent = tree.NONE
                 else:
                     parent = _DECODE
@@ -318,7 +316,7 @@ class Index:
     def id_at(self, fd: int, at: int) -> bytes:
         """Give the record id of a position, read from the file."""
         head = fs.read_at(fd, 43, self.offsets[at])
-        if head[:7] == _HEAD:
+        if head[:7] == HEAD:
             return head[7:]
         return str(self.record_at(fd, at)["id"]).encode()
 
@@ -337,7 +335,7 @@ class Index:
             record = codec.decode_object(raw)
         except ValueError as error:
             raise Provisional(str(error)) from None
-        if not self.exact and (not is_message(record) or (raw[94:104] == _ROLE and not _LATE_KEYS.isdisjoint(record))):
+        if not self.exact and (not is_message(record) or (raw[94:104] == ROLE and not _LATE_KEYS.isdisjoint(record))):
             raise Provisional("no message, or one with keys out of their place")
         return record
 

@@ -6,6 +6,7 @@ from fsstore import codec
 from fsstore.disk import fs
 from fsstore.disk.follow import raw_lines, raw_lines_back
 from fsstore.records.messages import is_message
+from fsstore.resources.lines import HEAD, is_usual
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ _REST = 1 << 22
 #: Bytes read at first for more than a few messages.
 _FIRST_BLOCK = 1 << 15
 _ABOVE_ALL = b"~"
-_HEAD, _PARENT, _ROLE, _ROOT_ROLE = b'{"id":"', b'","parent_id":"', b'","role":"', b'","parent_id":null,"role":"'
 
 
 class NeedIndex(Exception):  # noqa: N818  # a turn of the reading, not an error
@@ -60,14 +60,17 @@ class Tail:
                 self._joined = True
                 if self._before < self._stamp.greatest.encode():
                     raise NeedIndex  # the rest does not ascend from the prefix
-            if id == self._wanted and raw[:7] == _HEAD and self._take_wanted(raw, id):
+            if id == self._wanted and raw[:7] == HEAD and self._take_wanted(raw, id):
                 continue
-            if self._is_done():
-                if not in_rest:
-                    return None
-            elif not in_rest and idle > _PATIENCE and self._wanted is not None:
+            if self._is_done() and not in_rest:
+                if is_usual(raw):
+                    self._ascends(id)
+                else:
+                    self._take_line(raw)
+                return None  # one line more was looked at: a second record of the last one's id would stand there
+            if not in_rest and idle > _PATIENCE and self._wanted is not None:
                 return self._jump(at)
-            if self._is_usual(raw):
+            if is_usual(raw):
                 self._ascends(id)
                 if self._is_done() or (self._wanted is not None and id > self._wanted):
                     idle += len(raw)
@@ -96,15 +99,6 @@ class Tail:
     def _is_done(self) -> bool:
         return self.whole or len(self.found) >= self._limit
 
-    @staticmethod
-    def _is_usual(raw: bytes) -> bool:
-        return (
-            raw[:7] == _HEAD
-            and raw[-2:] == b"}\n"
-            and not codec.may_be_glued(raw)
-            and (raw[43:70] == _ROOT_ROLE or (raw[43:58] == _PARENT and raw[94:104] == _ROLE))
-        )
-
     def _ascends(self, id: bytes) -> None:
         if id >= self._before:
             raise NeedIndex  # out of order, or a second record of one id
@@ -114,7 +108,7 @@ class Tail:
         line = codec.read_line(raw)
         for piece in reversed(line.records):
             id = piece.record["id"].encode()
-            if not self._is_usual(raw):
+            if not is_usual(raw):
                 self._ascends(id)
             codec.check_type(piece.record)
             if not self._is_done():
@@ -171,7 +165,7 @@ class Tail:
             else:
                 start = at
         for at, raw in raw_lines(self._fd, start, end + 64):
-            if raw[:7] == _HEAD and raw[7:43] == wanted:
+            if raw[:7] == HEAD and raw[7:43] == wanted:
                 self._before = _ABOVE_ALL
                 return at + _line_length(self._fd, at)
         raise NeedIndex
@@ -190,7 +184,7 @@ def _line_after(fd: int, place: int, end: int) -> tuple[int, bytes]:
             continue
         at += cut
         head = fs.read_at(fd, 43, at)
-        if at < end and head[:7] == _HEAD and len(head) == 43:
+        if at < end and head[:7] == HEAD and len(head) == 43:
             return at, head[7:]
     return -1, b""
 

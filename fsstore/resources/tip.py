@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from fsstore import tree
+from fsstore import clock, codec, tree
+from fsstore.disk.follow import raw_lines
 from fsstore.disk.writer import Fold
 from fsstore.records.messages import given_id_of, is_message
 from fsstore.resources import stamp
+from fsstore.resources.lines import is_usual
 from fsstore.resources.tail import NeedIndex, Tail
 
 TYPE_CHECKING = False
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from fsstore.codec import Object
     from fsstore.resources.branches import TreeReader
     from fsstore.resources.index import Index
+
+_LAST_ID = clock.LAST_ID.encode()
+#: Keys that stand before `role` where they stand at all, so that no line of the usual form has them.
+_RARE = frozenset(("given_id", "replaces"))
 
 
 class Tip(Fold):
@@ -71,6 +77,21 @@ class Tip(Fold):
         """Note that a message is gone; where it was the leaf, the index tells which one is now."""
         self.known &= self.leaf != record_id
         self.plain = False
+
+    def skim(self, fd: int, start: int, size: int) -> int:
+        """Learn messages of the usual form: only the last one is decoded, since it alone tells the leaf."""
+        greatest, end, last = self.greatest.encode(), start, b""
+        for at, raw in raw_lines(fd, start, size):
+            id = raw[7:43]
+            if not (greatest < id <= _LAST_ID and is_usual(raw)):
+                break
+            greatest, end, last = id, at + len(raw), raw
+        records = codec.read_line(last).records if last else []
+        if len(records) != 1 or not is_message(records[0].record) or not _RARE.isdisjoint(records[0].record):
+            return start
+        self.know(greatest.decode())
+        self.moved(self.greatest)
+        return end
 
     def add(self, record: Object) -> None:
         """Learn one record that another writer appended."""

@@ -12,7 +12,7 @@ from fsstore import Store
 
 STATUSES = ("none", "queued", "in_progress", "completed")
 #: What `check` may find where writers were killed.
-KILLS_LEAVE = frozenset(("torn", "leftover-temp", "no-meta"))
+KILLS_LEAVE = frozenset(("torn", "leftover-temp", "no-meta", "stale-cache"))
 
 
 class Notes:

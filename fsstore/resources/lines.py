@@ -1,0 +1,19 @@
+"""The usual form of a message's line, which tells id and parent by its first bytes without being decoded."""
+
+from __future__ import annotations
+
+from fsstore import codec
+
+#: How a line begins and goes on whose only keys before `role` are `id` and `parent_id`.
+HEAD, PARENT, ROLE = b'{"id":"', b'","parent_id":"', b'","role":"'
+ROOT_ROLE = b'","parent_id":null,"role":"'
+
+
+def is_usual(raw: bytes) -> bool:
+    """Say whether a line has the usual form; decoded, it may still turn out to be damaged."""
+    return (
+        raw[:7] == HEAD
+        and raw[-2:] == b"}\n"
+        and (raw[43:70] == ROOT_ROLE or (raw[43:58] == PARENT and raw[94:104] == ROLE))
+        and not codec.may_be_glued(raw)
+    )
