@@ -493,7 +493,7 @@ def test_a_torn_line_stays_where_it_was_when_the_file_is_sorted(bench: LogBench)
     assert bench.lines[:5] == [*sorted(bench.whole.splitlines(keepends=True))[:2], b"words of nobody\n", *bench.lines[3:5]]
 
 
-@given(st.lists(st.sampled_from(MIXTURE), max_size=12).map(b"".join))
+@given(st.lists(st.sampled_from(MIXTURE), max_size=12).map(lambda parts: b"".join([*parts, b"\n"])))
 def test_sorting_a_log_keeps_every_record_and_every_other_byte_and_ends_sorted(data: bytes) -> None:
     done = sort_lines(data)
     assert sort_lines(done) == done

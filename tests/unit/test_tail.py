@@ -115,6 +115,23 @@ def test_a_checkout_far_back_is_found_without_reading_what_lies_between(root: Pa
         assert cost(lambda: newest(root, 5)) < 900_000
 
 
+@pytest.mark.damaged
+def test_a_leaf_anywhere_among_lines_of_any_length_and_damage_is_found(root: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    with Store.open(root, durability="process") as store:
+        messages = store.threads.create("t").messages
+        sizes = [rng.choice((0, 50, 500, 5_000, 40_000)) for _ in range(400)]
+        sent = messages.extend({"role": "user", "content": "ä" * size} for size in sizes)
+    lines = log_of(root).read_bytes().splitlines(keepends=True)
+    for _ in range(20):
+        lines.insert(rng.randrange(len(lines)), rng.choice([b"words\n", b"\0" * 9000 + b"\n", lines[7][:60] + b"~\n", b"\n"]))
+    log_of(root).write_bytes(b"".join(lines))
+    for place in rng.sample(range(400), 40):
+        with opened(root) as messages:
+            messages.checkout(sent[place].id)
+        assert newest(root, 3) == sent[max(0, place - 2) : place + 1]
+
+
 @needs_proc
 def test_a_writer_of_a_stamped_log_reads_only_its_end(root: Path) -> None:
     sent = fill(root, 20_000)
@@ -450,6 +467,15 @@ def test_a_stamp_of_a_log_that_was_replaced_is_not_believed(root: Path, tmp_path
     assert_tail_agrees(root)
 
 
+def test_a_stamp_is_not_believed_for_another_last_line_of_the_same_last_bytes(root: Path) -> None:
+    with Store.open(root, durability="process") as store:
+        messages = store.threads.create("t").messages
+        messages.extend({"role": "user", "content": "x" * 30_000} for _ in range(3))
+        first, *others = log_of(root).read_bytes().splitlines(keepends=True)
+        log_of(root).write_bytes(b"".join([*others, first]))  # before the stamp is kept
+    assert_tail_agrees(root)
+
+
 def test_a_stamp_of_a_deleted_thread_says_nothing_of_the_next_one(root: Path) -> None:
     fill(root, 500)
     stamp = stamp_of(root).read_bytes()
@@ -556,10 +582,10 @@ class History:
             self.spoil(name, argument)
         elif name == "append":
             self.messages.append(
-                "user", f"{self.count}" + "x" * argument, given_id=f"g{self.count}" if argument == 10 else None
+                "user", "x" * argument + f"{self.count}", given_id=f"g{self.count}" if argument == 10 else None
             )
         elif name == "extend":
-            self.messages.extend({"role": "user", "content": f"{self.count}.{n}" + "x" * argument} for n in range(4))
+            self.messages.extend({"role": "user", "content": "x" * argument + f"{self.count}.{n}"} for n in range(4))
         elif name == "reopen":
             self.store.close()
         elif name == "checkout":
