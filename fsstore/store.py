@@ -148,13 +148,22 @@ def _create(root: Root) -> None:
     if strangers:
         shown = ", ".join(sorted(strangers)[:3])
         raise FormatError(path, f"neither empty nor a store (it holds {shown}): name another directory, or a new one")
-    fs.make_directories(path, durable=True)
-    fs.sync_directory(os.path.dirname(path))  # before the format file: where it stands, the root is durable
+    fs.make_directories(path)
+    _sync_above(path)  # before the format file: where that stands, the root is durable, whoever made the directories
     root.make_own_directories()
     for name, text in layout.CARRIER_FILES.items():
         if not fs.is_file(f"{path}/{name}"):
             root.replace(f"{path}/{name}", text.encode(), sync_directory=False)
     root.replace(f"{path}/{layout.FORMAT_FILE}", codec.encode_document(FORMAT), sync_directory=True)
+
+
+def _sync_above(path: str) -> None:
+    while path != os.path.dirname(path):
+        path = os.path.dirname(path)
+        try:
+            fs.sync_directory(path)
+        except PermissionError:
+            return  # somebody else's directory, which was there before
 
 
 def _sweep(path: str) -> None:

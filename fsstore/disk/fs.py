@@ -135,13 +135,12 @@ def make_directory(path: str) -> bool:
     return True
 
 
-def make_directories(path: str, *, durable: bool = False) -> None:
-    """Make a directory and its missing parents, 0700 each; where `durable`, sync the entry of each new one."""
+def make_directories(path: str) -> None:
+    """Make a directory and its missing parents, 0700 each."""
     parent = os.path.dirname(path)
     if parent and not os.path.isdir(parent):
-        make_directories(parent, durable=durable)
-    if make_directory(path) and durable:
-        sync_directory(parent)
+        make_directories(parent)
+    make_directory(path)
 
 
 def create_temp(path: str, data: bytes) -> None:

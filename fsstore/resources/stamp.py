@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from fsstore import clock, codec, layout
 from fsstore.disk import fs
+from fsstore.disk.follow import TAIL, raw_lines_back
+from fsstore.resources.lines import HEAD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,11 +67,22 @@ def _read(path: str, fd: int, size: int) -> Stamp | None:
         return None
     if fs.read_at(fd, len(tail), stamp.length - len(tail)) != tail:
         return None
-    return stamp
+    return stamp if _ends_in(fd, stamp) else None
+
+
+def _ends_in(fd: int, stamp: Stamp) -> bool:
+    """Say whether the last line of a stamp's bytes is the record of its greatest id."""
+    head = HEAD + stamp.greatest.encode()
+    start = stamp.tail.rfind(b"\n", 0, -1) + 1
+    if start or len(stamp.tail) == stamp.length:
+        return stamp.tail.startswith(head, start)
+    return next(raw_lines_back(fd, stamp.length))[1].startswith(head)  # a line longer than the tail
 
 
 def write(root: Root, thread_name: str, stamp: Stamp) -> None:
     """Keep a stamp; not synced, since a torn one does not fit."""
+    if HEAD + stamp.greatest.encode() not in stamp.tail and len(stamp.tail) < TAIL:
+        return  # the log ends in something else than its greatest record
     head = codec.encode_line({"length": stamp.length, "greatest": stamp.greatest, "plain": stamp.plain})
     path = _path(root, thread_name)
     with contextlib.suppress(OSError):  # a cache that cannot be kept is no reason to fail

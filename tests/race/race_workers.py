@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import mmap
@@ -162,7 +163,8 @@ def read_on(root: Path, thread: str, stop: Path, grows: bool) -> int:
             check_branch(branch)
             assert [message.id for message in messages] or not branch
             for leaf in messages.leaves()[:3]:
-                assert messages.branch(leaf=leaf.id)[-1].id == leaf.id
+                with contextlib.nullcontext() if grows else contextlib.suppress(MessageNotFoundError):  # removed since
+                    assert messages.branch(leaf=leaf.id)[-1].id == leaf.id
             if grows:
                 ids = [message.id for message in branch]
                 assert ids[: len(seen)] == seen

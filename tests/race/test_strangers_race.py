@@ -97,6 +97,7 @@ def test_a_line_that_comes_while_the_log_is_sorted_is_kept(root: Path, durabilit
 
 
 @pytest.mark.parametrize("second", ["b", "longer than the first"])
+@pytest.mark.damaged
 def test_a_log_replaced_under_the_same_inode_number_is_read_anew(store: Store, second: str):
     messages = store.threads.create("t").messages
     texts = ["a", second, "x" * 5000]

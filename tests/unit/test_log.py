@@ -191,12 +191,6 @@ def test_what_is_no_record_stays_behind_the_record_it_stood_after():
     assert sort_lines(data) == b"first of all\n" + line(1) + b"after one\n" + line(2) + b"after two\n"
 
 
-@pytest.mark.parametrize(("tail", "sealed"), [(b'{"id":"torn', b'{"id":"torn~\n'), (b"", b"")])
-def test_sorting_seals_the_end(tail: bytes, sealed: bytes):
-    assert sort_lines(line(2) + line(1) + tail) == line(1) + sealed + line(2) or tail == b""
-    assert sort_lines(line(2) + line(1)[:-1]) == line(1) + line(2)
-
-
 def test_glued_records_are_taken_apart_when_they_are_sorted():
     glued = line(3)[:-1] + line(1)
     assert sort_lines(line(2) + glued) == line(1) + line(2) + line(3)
