@@ -75,6 +75,9 @@ def next_ids(last: int, suffix: str, count: int) -> tuple[int, list[str]]:
         stamp = last + 1
     if stamp + count > _LAST_STAMP:
         raise OverflowError("the clock or the newest id is past the year 3000: set the clock right and try again")
+    if count == 1:
+        text = f"{stamp:015x}"
+        return stamp, [f"{text[:8]}-{text[8:12]}-7{text[12:]}-{suffix}"]
     ids = []
     high, head = -1, ""
     for at in range(stamp, stamp + count):

@@ -33,6 +33,9 @@ _PLAIN = frozenset({str, bool, type(None)})
 #: Types that orjson reads exactly: an integer over 64 bits comes as a float, never as another integer.
 _EXACT = _PLAIN | {int}
 
+#: The keys of a message's line that has none but those that every one has.
+USUAL_KEYS = ("id", "parent_id", "role", "content", "created_at")
+
 #: What closes a torn line, so that no reader takes the fragment for a record.
 SEAL = b"~\n"
 
@@ -173,6 +176,19 @@ def decode_object(data: bytes) -> Object:
     if _EXACT.issuperset(map(type, value.values())) or not any(map(_maybe_rounded, value.values())):
         return value
     return _exact(data)
+
+
+def decode_usual(raw: bytes) -> Object | None:
+    """Read a message's line that has the keys that every one has, in their order, and no other; None for any other line."""
+    try:
+        record: Object = orjson.loads(raw)
+    except ValueError:
+        return None
+    if type(record) is not dict or tuple(record) != USUAL_KEYS:
+        return None
+    _, parent_id, role, content, created_at = record.values()
+    usual = type(role) is str and type(content) is str and type(created_at) is int
+    return record if usual and (parent_id is None or type(parent_id) is str) else None
 
 
 def _maybe_rounded(value: Json) -> bool:

@@ -205,7 +205,10 @@ class Log:
             written = fs.write(writer.fd, data)
             while written < len(data):
                 written += fs.write(writer.fd, data[written:])  # short: the disk is nearly full, and this one says so
-            in_place = self._is_in_place(writer)
+            status = fs.stat(self._directory)
+            in_place = (status.st_ino, status.st_ctime_ns) == writer.directory or self._is_in_place(writer)
+        except FileNotFoundError:
+            in_place = False
         except BaseException:
             self._cut_off(writer, written)
             raise

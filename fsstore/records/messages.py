@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import dataclass, field
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 OWN_KEYS = frozenset(
     ("id", "parent_id", "given_id", "type", "leaf_id", "leaf_ids", "message_id", "replaces", "versions", "extra")
 )
-#: The keys of a line that has none but those that every line has.
-_USUAL = ("id", "parent_id", "role", "content", "created_at")
 #: Keys of a line that are arguments of their own.
 FIELD_KEYS = frozenset(("role", "content", "item", "created_at", "run_id"))
 
@@ -147,7 +146,7 @@ def new_draft(
     if run_id is not None:
         run_id = _text("run_id", run_id)
     if created_at is None:
-        created_at = clock.now()
+        created_at = int(time.time())
     elif not isinstance(created_at, int) or isinstance(created_at, bool):
         raise ValueError(f"created_at must be whole Unix seconds, not {created_at!r}")
     return Draft(given_id or "", role, content, item, int(created_at), run_id, _checked_extra(extra) if extra else {})
@@ -202,7 +201,7 @@ def is_message(record: Object) -> bool:
 
 def make_message(record: Object, parent_id: str | None) -> Message:
     """Make a message of its record, which is used up; `parent_id` is the parent's id as shown."""
-    if tuple(record) == _USUAL and type(record["created_at"]) is int:
+    if tuple(record) == codec.USUAL_KEYS and type(record["created_at"]) is int:
         record_id, _, role, content, created_at = record.values()
         draft = Draft(record_id, role, content, ABSENT, created_at, None, {})
         draft.record_id = record_id

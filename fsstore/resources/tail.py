@@ -52,7 +52,7 @@ class Tail:
 
     def _walk(self, end: int) -> int | None:
         """Read lines backwards from `end` to the end of the walk, or to a place from where to go on."""
-        idle, length = 0, self._stamp.length
+        idle, length, done = 0, self._stamp.length, self._is_done()
         for at, raw in raw_lines_back(self._fd, end, _FIRST_BLOCK if self._limit > 16 else 1 << 14):
             id = raw[7:43]
             in_rest = at >= length
@@ -60,9 +60,10 @@ class Tail:
                 self._joined = True
                 if self._before < self._stamp.greatest.encode():
                     raise NeedIndex  # the rest does not ascend from the prefix
-            if id == self._wanted and raw[:7] == HEAD and self._take_wanted(raw, id):
+            if id == self._wanted and raw[:7] == HEAD and not done and self._take_wanted(raw, id):
+                done = self._is_done()
                 continue
-            if self._is_done() and not in_rest:
+            if done and not in_rest:
                 if is_usual(raw):
                     self._ascends(id)
                 else:
@@ -72,28 +73,28 @@ class Tail:
                 return self._jump(at)
             if is_usual(raw):
                 self._ascends(id)
-                if self._is_done() or (self._wanted is not None and id > self._wanted):
+                if done or (self._wanted is not None and id > self._wanted):
                     idle += len(raw)
                     continue
             idle = 0
             self._take_line(raw)
+            done = self._is_done()
         if not self._is_done():
             raise NeedIndex  # the file ended before the branch did
         return None
 
     def _take_wanted(self, raw: bytes, id: bytes) -> bool:
         """Take the wanted message from a line that begins with its id; say whether the line holds that and no more."""
-        if self._is_done():
+        record = codec.decode_usual(raw)
+        if record is None or id >= self._before or (self._gone and record["id"] in self._gone):
             return False
-        try:
-            record = codec.decode_object(raw)
-        except ValueError:
-            return False
-        if not is_message(record) or "replaces" in record or record["id"] in self._gone:
-            return False
-        self._ascends(id)
+        self._before = id
         self.found.append(record)
-        self._want(record.get("parent_id"))
+        parent = record["parent_id"]
+        if parent is None:
+            self.whole = True
+        else:
+            self._wanted = parent.encode()
         return True
 
     def _is_done(self) -> bool:
