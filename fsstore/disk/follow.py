@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 #: How many of the last bytes prove that a log still is what it was.
 TAIL = 4096
-#: Up to so many bytes are read at once; a buffered reader costs more to make.
-_SMALL = 1 << 16
 
 
 class Follower:
@@ -60,24 +58,13 @@ def raw_lines(fd: int, start: int, size: int) -> Iterator[tuple[int, bytes]]:
 
     What others append while this runs is left for the next time.
     """
-    if size - start <= _SMALL:
-        yield from _lines_of(fs.read_range(fd, start, size), start)
-        return
     at = start
-    with fs.lines(fd, start) as reader:
+    with fs.lines(fd, start, size) as reader:
         for raw in reader:
             if at >= size:
                 return
             yield at, raw[: size - at]
             at += len(raw)
-
-
-def _lines_of(data: bytes, start: int) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at < len(data):
-        end = data.find(b"\n", at) + 1 or len(data)
-        yield start + at, data[at:end]
-        at = end
 
 
 def raw_lines_back(fd: int, end: int, block: int = 1 << 14) -> Iterator[tuple[int, bytes]]:

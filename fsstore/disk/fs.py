@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import io
 import os
 import re
 import stat as _stat
@@ -24,6 +25,9 @@ _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW
 LOCAL_FILE_SYSTEMS = frozenset(
     ("ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "ramfs", "overlay", "zfs", "f2fs", "bcachefs", "vfat", "exfat", "ntfs3")
 )
+
+#: Up to so many bytes are read at once; a buffered reader costs more to make.
+_SMALL = 1 << 16
 
 open_fd = os.open
 close = os.close
@@ -87,11 +91,13 @@ def read_range(fd: int, start: int, end: int) -> bytes:
     return data
 
 
-def lines(fd: int, start: int) -> BinaryIO:
-    """Give a buffered reader of lines from a position on; it leaves the descriptor open.
+def lines(fd: int, start: int, end: int) -> BinaryIO:
+    """Give a reader of the lines from a position on, at least up to another; it leaves the descriptor open.
 
-    The descriptor's own position moves, so no other reader may rely on it.
+    The descriptor's own position may move, so no other reader may rely on it.
     """
+    if end - start <= _SMALL:
+        return io.BytesIO(read_range(fd, start, end))
     seek(fd, start, os.SEEK_SET)
     return open(fd, "rb", buffering=1 << 18, closefd=False)
 

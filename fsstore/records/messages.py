@@ -201,20 +201,25 @@ def is_message(record: Object) -> bool:
 
 def make_message(record: Object, parent_id: str | None) -> Message:
     """Make a message of its record, which is used up; `parent_id` is the parent's id as shown."""
+    draft = draft_from(record)
+    draft.parent_id = parent_id
+    return draft.done()
+
+
+def draft_from(record: Object) -> Draft:
+    """Make all of a message but what its parent shows of its record, which is used up."""
     if tuple(record) == codec.USUAL_KEYS and type(record["created_at"]) is int:
         record_id, _, role, content, created_at = record.values()
         draft = Draft(record_id, role, content, ABSENT, created_at, None, {})
         draft.record_id = record_id
-        draft.parent_id = parent_id
-        return draft.done()
+        return draft
     shown, record_id, created_at = shown_id(record), record.pop("id"), record.pop("created_at", None)
     draft = Draft(shown, record.pop("role"), record.pop("content"), ABSENT, created_at, None, record)
     draft.record_id = record_id
-    draft.parent_id = parent_id
     if type(created_at) is not int:
         draft.created_at = clock.seconds_of(record_id)
     _take_rare(draft, record)
-    return draft.done()
+    return draft
 
 
 def _take_rare(draft: Draft, record: Object) -> None:

@@ -177,11 +177,9 @@ class TreeReader:
             return None
         finally:
             fs.close(opened)
-        found, shown, messages = tail.found[::-1], None, []
-        for record in found:
-            messages.append(message := make_message(record, shown))
-            shown = message.id
-        return messages[len(messages) - min(limit, len(messages)) :]
+        if tail.found:
+            tail.found[-1].done()  # a root; or one more than was asked for, whose own parent nobody is shown
+        return tail.found[:limit][::-1]  # type: ignore[return-value]  # they are messages now
 
     def _branch(self, fd: int, index: Index, limit: int | None, leaf: str | None) -> list[Message]:
         at = index.tree.current() if leaf is None else self._at(fd, index, leaf)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from fsstore import codec
+from fsstore.codec import ABSENT
 from fsstore.disk import fs
 from fsstore.disk.follow import raw_lines, raw_lines_back
-from fsstore.records.messages import is_message
+from fsstore.records.messages import Draft, draft_from, is_message
 from fsstore.resources.lines import HEAD, is_usual
 
 TYPE_CHECKING = False
@@ -30,7 +31,7 @@ class Tail:
     """One walk from the end of a log up its current branch.
 
     Attributes:
-        found: The records of the branch, the leaf first.
+        found: The messages of the branch, the leaf first; the last of them does not show its parent yet.
         whole: Whether the walk came to the root of the branch.
     """
 
@@ -44,7 +45,7 @@ class Tail:
         self._wanted: bytes | None = None  # None: the leaf is not known yet
         self._before = _ABOVE_ALL
         self._joined = False
-        self.found: list[Object] = []
+        self.found: list[Draft] = []
         self.whole = False
         place: int | None = size
         while place is not None:
@@ -89,13 +90,23 @@ class Tail:
         if record is None or id >= self._before or (self._gone and record["id"] in self._gone):
             return False
         self._before = id
-        self.found.append(record)
-        parent = record["parent_id"]
+        record_id, parent, role, content, created_at = record.values()
+        draft = Draft(record_id, role, content, ABSENT, created_at, None, {})
+        draft.record_id = record_id
+        self._link(draft)
         if parent is None:
             self.whole = True
         else:
             self._wanted = parent.encode()
         return True
+
+    def _link(self, draft: Draft) -> None:
+        """Add a message above the one found before, which now can show its parent."""
+        if self.found:
+            last = self.found[-1]
+            last.parent_id = draft.id
+            last.done()
+        self.found.append(draft)
 
     def _is_done(self) -> bool:
         return self.whole or len(self.found) >= self._limit
@@ -137,7 +148,7 @@ class Tail:
             raise NeedIndex
         if self._wanted is None or id == self._wanted:
             if record["id"] not in self._gone:
-                self.found.append(record)
+                self._link(draft_from(dict(record)))
             self._want(record.get("parent_id"))
         elif id < self._wanted:
             raise NeedIndex  # the wanted message is not where it must be

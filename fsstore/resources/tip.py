@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from fsstore import clock, codec, tree
-from fsstore.disk.follow import raw_lines
+from fsstore.disk import fs
 from fsstore.disk.writer import Fold
 from fsstore.records.messages import given_id_of, is_message
 from fsstore.resources import stamp
-from fsstore.resources.lines import is_usual
+from fsstore.resources.lines import usual_ids
 from fsstore.resources.tail import NeedIndex, Tail
 
 TYPE_CHECKING = False
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fsstore.resources.branches import TreeReader
     from fsstore.resources.index import Index
 
+#: Bytes that are learnt at once.
+_SKIMMED = 1 << 20
 _LAST_ID = clock.LAST_ID.encode()
 #: Keys that stand before `role` where they stand at all, so that no line of the usual form has them.
 _RARE = frozenset(("given_id", "replaces"))
@@ -51,8 +53,7 @@ class Tip(Fold):
             except NeedIndex:
                 self.known = False
             else:
-                leaf = found[0] if found else {}
-                self.moved(leaf.get("id"), given_id_of(leaf))
+                self.moved(found[0].record_id, found[0].id) if found else self.moved(None)
             self.know(mark.greatest)
             self.plain, self._stamped = mark.plain, mark.length
             return mark.length
@@ -80,18 +81,17 @@ class Tip(Fold):
 
     def skim(self, fd: int, start: int, size: int) -> int:
         """Learn messages of the usual form: only the last one is decoded, since it alone tells the leaf."""
-        greatest, end, last = self.greatest.encode(), start, b""
-        for at, raw in raw_lines(fd, start, size):
-            id = raw[7:43]
-            if not (greatest < id <= _LAST_ID and is_usual(raw)):
-                break
-            greatest, end, last = id, at + len(raw), raw
-        records = codec.read_line(last).records if last else []
+        data = fs.read_range(fd, start, min(size, start + _SKIMMED))
+        data = data[: data.rfind(b"\n") + 1]
+        ids = usual_ids(data)
+        if not ids or not self.greatest.encode() < ids[0] or ids[-1] > _LAST_ID:
+            return start
+        records = codec.read_line(data[data.rfind(b"\n", 0, -1) + 1 :]).records
         if len(records) != 1 or not is_message(records[0].record) or not _RARE.isdisjoint(records[0].record):
             return start
-        self.know(greatest.decode())
+        self.know(ids[-1].decode())
         self.moved(self.greatest)
-        return end
+        return start + len(data)
 
     def add(self, record: Object) -> None:
         """Learn one record that another writer appended."""

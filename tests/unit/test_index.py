@@ -28,9 +28,9 @@ class Reads:
         self.starts: list[int] = []
         real = fs.lines
 
-        def counted(fd: int, start: int) -> Any:
+        def counted(fd: int, start: int, end: int) -> Any:
             self.starts.append(start)
-            return real(fd, start)
+            return real(fd, start, end)
 
         monkeypatch.setattr(fs, "lines", counted)
 
