@@ -97,7 +97,7 @@ def lines(fd: int, start: int, end: int) -> BinaryIO:
     The descriptor's own position may move, so no other reader may rely on it.
     """
     if end - start <= _SMALL:
-        return io.BytesIO(read_range(fd, start, end))
+        return io.BytesIO(read_range(fd, start, max(start, end)))
     seek(fd, start, os.SEEK_SET)
     return open(fd, "rb", buffering=1 << 18, closefd=False)
 

@@ -81,7 +81,7 @@ class Tip(Fold):
 
     def skim(self, fd: int, start: int, size: int) -> int:
         """Learn messages of the usual form: only the last one is decoded, since it alone tells the leaf."""
-        data = fs.read_range(fd, start, min(size, start + _SKIMMED))
+        data = fs.read_range(fd, start, max(start, min(size, start + _SKIMMED)))
         data = data[: data.rfind(b"\n") + 1]
         ids = usual_ids(data)
         if not ids or not self.greatest.encode() < ids[0] or ids[-1] > _LAST_ID:

@@ -147,7 +147,7 @@ def test_a_log_whose_file_was_removed_begins_anew_while_its_thread_is_there(thre
 def starts_of_reading(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     starts: list[int] = []
     real = fs.lines
-    monkeypatch.setattr(fs, "lines", lambda fd, start: starts.append(start) or real(fd, start))
+    monkeypatch.setattr(fs, "lines", lambda fd, start, end: starts.append(start) or real(fd, start, end))
     return starts
 
 
