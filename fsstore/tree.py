@@ -1,7 +1,7 @@
 """The message tree by position: pure arithmetic over parents, no ids, no bytes, no I/O.
 
 A position is a message's place in ascending order of id. A parent always stands before its child, so that no walk can
-loop; what claims otherwise is damage, and its child counts as a root.
+loop; what claims otherwise is damage, and counts as a root.
 """
 
 from __future__ import annotations

@@ -352,7 +352,8 @@ class Log:
 
         if not self.root.replace(self.path, change(data), sync_directory=False, unless=lambda: not same()):
             return False
-        late = fs.read_range(fd, len(data), fs.fstat(fd).st_size)
+        now = fs.read_range(fd, 0, fs.fstat(fd).st_size)
+        late = now[len(data) :] if now.startswith(data) else _other_lines(now, data)
         if late:  # what was not whole yet, and what came from somebody who had the old file open
             new = fs.open_log(self.path, create=False)
             try:
@@ -361,6 +362,12 @@ class Log:
             finally:
                 fs.close(new)
         return True
+
+
+def _other_lines(data: bytes, known: bytes) -> bytes:
+    """Give the lines that others do not hold, of a file that somebody wrote over (git checks out into a new, empty file)."""
+    lines = set(known.split(b"\n"))
+    return b"".join(line + b"\n" for line in data.split(b"\n") if line not in lines)
 
 
 def sort_lines(data: bytes) -> bytes:

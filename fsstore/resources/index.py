@@ -68,7 +68,6 @@ class Index:
         self._newest = b""
         self._changed = 0
         self._last_is_message = False
-        self._behind_damage = False
         self._young: dict[bytes, int] = {}
         self._old: dict[bytes, int] = {}
 
@@ -162,9 +161,6 @@ class Index:
             self.damage.append(Damage(start, kind, reason))
         for piece in line.records:
             self._add_record(fd, start + piece.start, piece.end - piece.start, piece.record)
-            self._behind_damage = False
-        if line.damage and not line.records:
-            self._behind_damage = True
 
     def _add_record(self, fd: int, offset: int, length: int, record: Object) -> None:
         id = record["id"].encode()
@@ -271,8 +267,7 @@ class Index:
         at = self._find(fd, parent)
         if at == tree.NONE:
             self.damage.append(Damage(offset, "missing-parent", f"its parent {_text(parent)} is not here"))
-            if self._behind_damage:
-                at = len(self.offsets) - 1  # the parent was in the bad line, and below what stands before it
+            at = self.first_above(fd, parent) - 1  # a lost record must not cut off all that was said before it
         return at
 
     def find_record(self, fd: int, id: str) -> int:
@@ -285,11 +280,18 @@ class Index:
         Of several that show one id, the newest.
         """
         at = self.given.get(id, tree.NONE)
-        while at != tree.NONE and self.tree.gone[at]:
-            at = self.older_given.get(at, tree.NONE)
+        if at != tree.NONE and self.tree.gone[at]:
+            at = self.older_alive(at)
         if at == tree.NONE:
             at = self.find_record(fd, id)
         return tree.NONE if at == tree.NONE or self.tree.gone[at] else at
+
+    def older_alive(self, at: int) -> int:
+        """Give the newest message that is not gone among the older ones of the same given id, or `tree.NONE`."""
+        at = self.older_given.get(at, tree.NONE)
+        while at != tree.NONE and self.tree.gone[at]:
+            at = self.older_given.get(at, tree.NONE)
+        return at
 
     def _find(self, fd: int, id: bytes) -> int:
         at = self._young.get(id, tree.NONE)
@@ -346,8 +348,10 @@ class Index:
         for at, line in read_new(fd, self.follower, size):
             self.damage.extend(Damage(at, kind, reason) for kind, reason in line.damage)
             found += [(piece.record["id"], at + piece.start, piece.end - piece.start) for piece in line.records]
-        for _, offset, length in sorted(found):
-            self._add_record(fd, offset, length, codec.decode_object(fs.read_range(fd, offset, offset + length)))
+        for id, offset, length in sorted(found):
+            for piece in codec.read_line(fs.read_range(fd, offset, offset + length)).records:
+                if piece.record["id"] == id:  # it may have been written over since
+                    self._add_record(fd, offset, length, piece.record)
 
 
 def _text(id: bytes) -> str:

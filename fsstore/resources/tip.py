@@ -95,9 +95,12 @@ class Tip(Fold):
 
     def add(self, record: Object) -> None:
         """Learn one record that another writer appended."""
+        newest = record["id"] > self.greatest
         super().add(record)
         kind = record.get("type")
-        if kind is None:
+        if not newest:
+            self.known = self.plain = False  # a second record of one id, or one out of order
+        elif kind is None:
             if is_message(record):
                 self.moved(record["id"], given_id_of(record))
             self.plain &= "replaces" not in record

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fsstore import codec, layout
+from fsstore import codec, layout, tree
 from fsstore.disk import document, fs
 from fsstore.disk.follow import raw_lines
 from fsstore.errors import CorruptError, FormatError, InvalidNameError
@@ -140,8 +140,8 @@ class _Check:
             index.build(fd, status, exact=True)
             for damage in sorted(index.damage, key=lambda damage: damage.offset):
                 yield self._problem(path, damage.offset, damage.kind, damage.reason)
-            for at, older in index.older_given.items():
-                if not index.tree.gone[at] and not index.tree.gone[older]:
+            for at in index.older_given:
+                if not index.tree.gone[at] and index.older_alive(at) != tree.NONE:
                     given = index.record_at(fd, at)["given_id"]
                     detail = f"an older message has the given id {given[:60]!r} as well; look-ups find this one"
                     yield self._problem(path, index.offsets[at], "duplicate-given-id", detail)

@@ -258,15 +258,14 @@ class MessagesMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.log.exists())
     @rule(data=garbage, newline=newlines)
     def append_garbage(self, data, newline):
-        if "missing-parent" not in self.allowed:
-            self.damage(data + newline, *GARBAGE)
+        self.damage(data + newline, *GARBAGE)
 
     @rule(content=contents, cut=st.floats(0, 1), newline=newlines)
     @precondition(lambda self: self.log.exists())
     def append_torn_fragment(self, content, cut, newline):
         line = self.foreign_line(self.new_id(), None, content, usual=True)
-        if "missing-parent" not in self.allowed:
-            self.damage(line[: int(cut * (len(line) - 1))] + newline, *GARBAGE)
+        fragment = line[: int(cut * (len(line) - 1))].rstrip(b"}")  # a whole object at its end is read as one glued to it
+        self.damage(fragment + newline, *GARBAGE)
 
     @precondition(lambda self: self.log.exists())
     @rule(pick=pick, newline=newlines)
@@ -293,9 +292,11 @@ class MessagesMachine(RuleBasedStateMachine):
         id = self.old_id(pick) if old and self.model.records else self.new_id()
         if not clock.is_id(id):
             return
-        orphan = orphan and not self.allowed  # behind a bad line an orphan is no root, which the model does not know
         older = [node for node in self.model.nodes if node < id]
-        parent = clock.spell_id(1, "8000-000000000000") if orphan else older[pick % len(older)] if older else None
+        parent = older[pick % len(older)] if older else None
+        if orphan:  # an id just below one of the log's, or below all
+            near = clock.stamp_of(parent) - 1 if parent and pick % 3 else 1
+            parent = clock.spell_id(near, "8000-000000000000")
         self.damage(self.foreign_line(id, parent, content, usual=usual) + newline, "unsorted", *GARBAGE, whole=True)
         self.allowed |= {"missing-parent"} if orphan else set()
         self.model.add(id, Said(parent=parent, role="user", content=content, created_at=5, extra={"by": "hand"}))

@@ -82,9 +82,11 @@ class TreeModel:
             at = self._parent_as_written(at)
 
     def _parent_as_written(self, id: str) -> str | None:
-        """A parent that is not here, or not older, is damage: its child counts as a root."""
+        """Below a parent that is not older a message is a root; for one that is not here the newest older one stands in."""
         parent = self.nodes[id].parent if id in self.nodes else None
-        return parent if parent in self.nodes and parent < id else None
+        if parent is None or parent >= id:
+            return None
+        return max((node for node in self.nodes if node <= parent), default=None)
 
     def _nearest(self, id: str | None) -> str | None:
         while id is not None and id in self.gone:

@@ -96,6 +96,35 @@ def test_a_line_that_comes_while_the_log_is_sorted_is_kept(root: Path, durabilit
     assert work.ids_on_disk(messages.path) == sorted([old, older, first, second, third])
 
 
+@pytest.mark.parametrize("durability", ["process", "full"])
+def test_a_file_that_is_written_over_while_the_log_is_sorted_is_kept(
+    root: Path, durability: str, monkeypatch: pytest.MonkeyPatch
+):
+    store = Store.open(root, durability=durability)
+    messages = store.threads.create("t").messages
+    old, *theirs = (clock.new_id() for _ in range(4))
+    messages.append("user", "first")
+
+    def line(id: str) -> bytes:
+        return json.dumps({"id": id, "parent_id": None, "role": "user", "content": "a stranger's"}).encode() + b"\n"
+
+    def rename(source: str, target: str) -> None:
+        if target == messages.path and theirs_in_place:
+            with open(target, "r+b") as file:
+                file.write(theirs_in_place.pop())
+        os.rename(source, target)
+
+    theirs_in_place = [b"".join(map(line, theirs))]
+    append_bytes(messages.path, line(old))
+    monkeypatch.setattr(fs, "rename", rename)
+    ours = messages.append("user", "second").record_id
+    monkeypatch.undo()
+    assert {*theirs, ours} <= {message.record_id for message in messages}
+    messages.append("user", "third")
+    assert {*theirs, ours} <= set(work.ids_on_disk(messages.path))
+    assert list(store.check()) == []
+
+
 @pytest.mark.parametrize("second", ["b", "longer than the first"])
 @pytest.mark.damaged
 def test_a_log_replaced_under_the_same_inode_number_is_read_anew(store: Store, second: str):
@@ -142,11 +171,12 @@ def replaced(store: Store, root: Path, tmp_path: Path, durability: str) -> Calla
         try:
             for writer in writers:
                 writer.hear()
-            for number in range(5):
+            for number in range(50):
                 time.sleep(0.05)
                 there = replace(number)
-                if there is not None:
-                    kept, since = there, time.monotonic_ns()
+                kept, since = there or set(), time.monotonic_ns()
+                if kept and number >= 4:
+                    break
             time.sleep(0.05)
         finally:
             stop.touch()
@@ -204,7 +234,7 @@ def test_git_may_check_out_another_state_under_live_writers(store: Store, root: 
 
     def replace(number: int) -> set[str] | None:
         # git deletes the file, makes it, and writes it at its beginning: a writer may come between each of these, and then
-        # git gives up or writes over him. What stands there once it is done must stay.
+        # git gives up, the old file deleted, or writes over him. What stands there once it is done must stay.
         done = git("checkout", "-q", "-f", "one" if number % 2 else "two")
         return {message.record_id for message in Store.open(root, read_only=True).thread("t").messages} if done else None
 

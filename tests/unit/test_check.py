@@ -155,6 +155,17 @@ def test_a_given_id_given_twice_is_reported(bench: Bench) -> None:
     assert "same" in problem.detail
 
 
+def test_a_given_id_given_twice_is_reported_past_one_that_is_gone(bench: Bench) -> None:
+    with Store.open(bench.root) as store:
+        messages = store.thread("t").messages
+        first, second, _ = (messages.append("user", "hi", given_id="mine") for _ in range(3))
+        messages.remove(second.record_id)
+    assert bench.found() == [(LOG, "duplicate-given-id")]
+    with Store.open(bench.root) as store:
+        store.thread("t").messages.remove(first.record_id)
+    assert bench.found() == []
+
+
 @pytest.mark.parametrize("path", [META, STATUS, STEP])
 @pytest.mark.parametrize(
     "data", [b"", b"{", b"[]", b"\0" * 200, b"\xff", b"{}", b'{"versions":{}}', b'{"versions":{"":"x"}}', b'{"versions":7}']

@@ -362,11 +362,26 @@ def test_a_twin_that_counts_brings_its_given_id_and_either_what_it_replaces(benc
         assert ids == ([*bench.ids(1), "mine", *bench.ids(3, 4)] if wins else bench.ids(1, 2, 3, 4))
 
 
-def test_a_missing_parent_makes_a_root_and_is_counted(bench: LogBench) -> None:
-    bench.drop_line(2)
-    view = bench.assert_kept(2)
+@pytest.mark.parametrize("n", range(4))
+def test_below_a_missing_parent_a_message_hangs_below_the_one_before_it_and_is_counted(bench: LogBench, n: int) -> None:
+    bench.drop_line(n)
+    view = bench.assert_kept(n)
+    assert view.kinds == [("missing-parent", bench.offset(n))]
+    assert view.contents == [message.content for at, message in enumerate(bench.sent) if at != n]
+
+
+def test_a_missing_parent_older_than_all_makes_a_root(bench: LogBench) -> None:
+    bench.change(2, parent_id=clock.FIRST_ID)
+    view = bench.assert_kept()
     assert view.kinds == [("missing-parent", bench.offset(2))]
-    assert view.contents == [bench.sent[3].content, bench.sent[4].content]
+    assert view.contents == [message.content for message in bench.sent[2:]]
+
+
+def test_a_missing_parent_in_another_branch_is_stood_in_for_by_age_alone_whatever_the_order_of_lines(bench: LogBench) -> None:
+    lines = [*bench.lines[:2], *bench.lines[3:]]
+    for changed in (lines, lines[::-1]):
+        bench.put(b"".join(changed))
+        assert bench.assert_kept(2).contents == [message.content for at, message in enumerate(bench.sent) if at != 2]
 
 
 @pytest.mark.parametrize(("n", "parent"), [(2, 2), (2, 4), (0, 4), (0, 0), (4, 4)])

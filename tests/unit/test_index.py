@@ -249,6 +249,23 @@ def test_damage_that_came_with_new_bytes_is_known_too(bench: LogBench, messages:
     assert [damage.kind for damage in messages.damage()] == ["not-json"]
 
 
+@pytest.mark.damaged
+@pytest.mark.parametrize("by", ["garbage", "another record"])
+def test_a_line_written_over_between_two_reads_of_an_unsorted_log_is_passed_over(
+    bench: LogBench, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    bench.swap_lines(50, 51)
+    place, other = bench.offset(60), bench.lines[3]
+    real = fs.read_range
+
+    def changed(fd: int, start: int, end: int) -> bytes:
+        return real(fd, start, end) if start != place else b'{"id":' if by == "garbage" else other
+
+    monkeypatch.setattr(fs, "read_range", changed)
+    with Store.open(bench.root, read_only=True) as store:
+        assert len(store.thread("t").messages) == 99
+
+
 # The indexes together
 
 
