@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from fsstore.records.enums import RunStepType as RunStepType
     from fsstore.records.enums import SessionSource as SessionSource
     from fsstore.records.enums import ThreadStatus as ThreadStatus
+    from fsstore.records.message_views import MessageRecord as MessageRecord
+    from fsstore.records.message_views import ThreadMessage as ThreadMessage
     from fsstore.records.messages import Message as Message
-    from fsstore.records.messages import MessageRecord as MessageRecord
-    from fsstore.records.messages import ThreadMessage as ThreadMessage
     from fsstore.records.runs import Run as Run
     from fsstore.records.runs import RunError as RunError
     from fsstore.records.runs import RunInfo as RunInfo
@@ -64,7 +64,8 @@ _HOMES = {
         " ThreadNotFoundError"
     ),
     "records.enums": "MessageRole RunStatus RunStepStatus RunStepType SessionSource ThreadStatus",
-    "records.messages": "Message MessageRecord ThreadMessage",
+    "records.message_views": "MessageRecord ThreadMessage",
+    "records.messages": "Message",
     "records.runs": "Run RunError RunInfo RunStep StepInfo",
     "records.threads": "Thread ThreadInfo ThreadListFilters ThreadMetadata",
     "resources.runs": "RunHandle",

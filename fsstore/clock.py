@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import time
+from functools import lru_cache
 
 ID_LENGTH = 36
 #: No id is below this one.
 FIRST_ID = "00000000-0000-7000-8000-000000000000"
 #: An id above this one (1 January 3000) is damage: one bad clock would drag every later id along.
 LAST_ID = "1d8fda4c-e000-7000-8000-000000000000"
-_LAST_STAMP = 0x1D8FDA4CE000 << 12
+_LAST_MILLISECOND = 0x1D8FDA4CE000
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
@@ -62,10 +63,10 @@ def spell_id(stamp: int, suffix: str) -> str:
     return f"{text[:8]}-{text[8:12]}-7{text[12:]}-{suffix}"
 
 
-def next_ids(last: int, suffix: str, count: int) -> tuple[int, list[str]]:
-    """Give the ids of the next records, and the time of the last of them.
+def next_id(last: int, suffix: str) -> tuple[int, str]:
+    """Give the id of the next record, and its time.
 
-    They ascend from now, or from just after `last` when the clock stands still or went back.
+    It ascends from now, or from just after `last` when the clock stands still or went back.
 
     Raises:
         OverflowError: The clock, or an id already written, stands at the year 3000.
@@ -73,20 +74,24 @@ def next_ids(last: int, suffix: str, count: int) -> tuple[int, list[str]]:
     stamp = (time.time_ns() << 12) // 1_000_000
     if stamp <= last:
         stamp = last + 1
-    if stamp + count > _LAST_STAMP:
+    return stamp, f"{_head(stamp >> 12)}{hex(stamp & 0xFFF | 0x7000)[2:]}-{suffix}"
+
+
+def next_ids(last: int, suffix: str, count: int) -> tuple[int, list[str]]:
+    """Give the ids of the next records, at least one, and the time of the last of them; see `next_id`."""
+    first, _ = next_id(last, suffix)
+    end = first + count
+    ids = [f"{_head(stamp >> 12)}{hex(stamp & 0xFFF | 0x7000)[2:]}-{suffix}" for stamp in range(first, end)]
+    return end - 1, ids
+
+
+@lru_cache(maxsize=4)
+def _head(milliseconds: int) -> str:
+    """Spell an id's time but for its fraction and the version before that, which is 7; many ids share it."""
+    if milliseconds >= _LAST_MILLISECOND:
         raise OverflowError("the clock or the newest id is past the year 3000: set the clock right and try again")
-    if count == 1:
-        text = f"{stamp:015x}"
-        return stamp, [f"{text[:8]}-{text[8:12]}-7{text[12:]}-{suffix}"]
-    ids = []
-    high, head = -1, ""
-    for at in range(stamp, stamp + count):
-        if at >> 12 != high:
-            high = at >> 12
-            text = f"{high:012x}"
-            head = f"{text[:8]}-{text[8:]}-7"
-        ids.append(f"{head}{at & 0xFFF:03x}-{suffix}")
-    return stamp + count - 1, ids
+    text = f"{milliseconds:012x}"
+    return f"{text[:8]}-{text[8:]}-"
 
 
 def id_after(id: str) -> str:
@@ -96,4 +101,4 @@ def id_after(id: str) -> str:
 
 def new_id(after: str = FIRST_ID) -> str:
     """Mint an id greater than `after`."""
-    return next_ids(stamp_of(after), random_suffix(), 1)[1][0]
+    return next_id(stamp_of(after), random_suffix())[1]

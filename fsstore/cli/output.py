@@ -12,7 +12,8 @@ from io import TextIOWrapper
 from rich.console import Console
 from rich.text import Text
 
-from fsstore.records.messages import Message, text_of
+from fsstore.records.message_views import text_of
+from fsstore.records.messages import Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Seconds between attempts: longer ones starve (one writer got 1 turn against 4,294), no pause burns a core.
 POLL = 0.0001
+#: Nanoseconds for which a lock file that was there is taken to be there still: to look costs as much as to lock.
+LOOK = 10_000_000
 
 _try_lock: Callable[[int], bool] | None = None
 _unlock: Callable[[int], None]
@@ -42,10 +44,10 @@ class Lock:
 
     Invariants:
         The descriptor is only closed while the mutex is held. `generation` is the lock file's length when it was last
-        taken; a writer that failed to sync makes it longer, and so makes every other writer look (see `signal`).
+        looked at; a writer that failed to sync makes it longer, and so makes every other writer look (see `signal`).
     """
 
-    __slots__ = ("_locks", "_mutex", "fd", "generation", "path")
+    __slots__ = ("_locks", "_looked", "_mutex", "fd", "generation", "path")
 
     def __init__(self, locks: Locks, path: str) -> None:
         self._locks = locks
@@ -53,6 +55,7 @@ class Lock:
         self.path = path
         self.fd = -1
         self.generation = -1
+        self._looked = -LOOK
 
     def take(self, among: int = 0) -> None:
         """Take the lock, waiting at most the store's `lock_timeout`.
@@ -72,10 +75,8 @@ class Lock:
                 self._wait_for_thread()
             if self.fd < 0 or not _try_lock(self.fd):  # type: ignore[misc]  # an open file means that it is loaded
                 self._take_slowly()
-            while not (status := fs.fstat(self.fd)).st_nlink:
-                self.drop()  # somebody removed the file (git clean -x): others lock another one by now
-                self._take_slowly()
-            self.generation = status.st_size
+            if time.monotonic_ns() - self._looked > LOOK:
+                self._look()
             held.count = among + 1
         except BaseException:
             self.release(among)
@@ -115,6 +116,7 @@ class Lock:
 
     def _take_slowly(self) -> None:
         """Open the file where it is not, and wait for it."""
+        self._looked = -LOOK
         if _try_lock is None:
             _load()
         if self.fd < 0:
@@ -127,8 +129,17 @@ class Lock:
                 raise LockTimeoutError(self.path, timeout or 0.0, fs.lock_holder(self.fd))
             time.sleep(POLL)
 
+    def _look(self) -> None:
+        """See whether the file still is the one that others lock, and whether one of them gave a signal."""
+        while not (status := fs.fstat(self.fd)).st_nlink:
+            self.drop()  # somebody removed it (git clean -x): others lock another one by now
+            self._take_slowly()
+        self.generation = status.st_size
+        self._looked = time.monotonic_ns()
+
     def signal(self) -> None:
-        """Make every other user of this lock see a new `generation`."""
+        """Make every user of this lock see a new `generation`, those of this process the next time they take it."""
+        self._looked = -LOOK
         fd = fs.open_lock(self.path)
         try:
             fs.write(fd, b"\n")

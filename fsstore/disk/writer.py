@@ -107,7 +107,7 @@ class Writer(Follower):
     def mint(self) -> str:
         """Give an id greater than every id of the log."""
         fold = self.fold
-        fold.stamp, (fold.greatest,) = clock.next_ids(fold.stamp, self.suffix, 1)
+        fold.stamp, fold.greatest = clock.next_id(fold.stamp, self.suffix)
         return fold.greatest
 
     def mint_many(self, count: int) -> list[str]:

@@ -1,20 +1,16 @@
-"""Messages: `Message` as the store has it, and the views of it in the words of the stores."""
+"""The message of a thread's tree, and how it is made and stored."""
 
 from __future__ import annotations
 
-import time
-import uuid
 from dataclasses import dataclass, field
+from time import time as _time
 
 from fsstore import clock, codec
 from fsstore.codec import ABSENT
-from fsstore.records.base import member
-from fsstore.records.enums import MessageRole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Self
 
     from fsstore.codec import Absent, Json, Object
 
@@ -24,6 +20,8 @@ OWN_KEYS = frozenset(
 )
 #: Keys of a line that are arguments of their own.
 FIELD_KEYS = frozenset(("role", "content", "item", "created_at", "run_id"))
+#: Keys of a message's line that are fields of the message, or say where it stands.
+_TAKEN = FIELD_KEYS | {"id", "parent_id", "given_id", "replaces", "extra"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,31 +59,21 @@ class Message:
 class Draft:
     """A `Message` under construction: the same layout in memory, but open to assignment.
 
-    A frozen dataclass sets each field through object.__setattr__, which made loading a branch a third slower; this sets
-    them plainly, and `done` then turns the object into a `Message`.
+    A frozen dataclass sets each field through object.__setattr__, which made loading a branch a third slower; whoever makes
+    a draft sets each of its fields once, and `done` then turns the object into a `Message`.
     """
 
     __slots__ = ("content", "created_at", "extra", "id", "item", "parent_id", "record_id", "role", "run_id")
 
-    def __init__(
-        self,
-        id: str,
-        role: str,
-        content: Json,
-        item: Json | Absent,
-        created_at: int,
-        run_id: str | None,
-        extra: Object,
-    ) -> None:
-        self.id = id
-        self.role = role
-        self.content = content
-        self.item = item
-        self.created_at = created_at
-        self.run_id = run_id
-        self.extra = extra
-        self.record_id = ""
-        self.parent_id: str | None = None
+    id: str
+    record_id: str
+    parent_id: str | None
+    role: str
+    content: Json
+    item: Json | Absent
+    created_at: int
+    run_id: str | None
+    extra: Object
 
     def done(self) -> Message:
         """Turn the draft into the message it is; it answers to its record's id where it has no other."""
@@ -143,13 +131,19 @@ def new_draft(
         codec.check_json(item, "item")
     if given_id is not None and not _text("given_id", given_id):
         raise ValueError("given_id must have at least one character")
+    draft = usual_draft(given_id or "", None, role, content, int(_time()) if created_at is None else _seconds(created_at))
+    draft.item = item
     if run_id is not None:
-        run_id = _text("run_id", run_id)
-    if created_at is None:
-        created_at = int(time.time())
-    elif not isinstance(created_at, int) or isinstance(created_at, bool):
+        draft.run_id = _text("run_id", run_id)
+    if extra:
+        draft.extra = _checked_extra(extra)
+    return draft
+
+
+def _seconds(created_at: int) -> int:
+    if not isinstance(created_at, int) or isinstance(created_at, bool):
         raise ValueError(f"created_at must be whole Unix seconds, not {created_at!r}")
-    return Draft(given_id or "", role, content, item, int(created_at), run_id, _checked_extra(extra) if extra else {})
+    return int(created_at)
 
 
 def _text(what: str, value: str) -> str:
@@ -200,164 +194,45 @@ def is_message(record: Object) -> bool:
 
 
 def make_message(record: Object, parent_id: str | None) -> Message:
-    """Make a message of its record, which is used up; `parent_id` is the parent's id as shown."""
+    """Make a message of its record; `parent_id` is the parent's id as shown."""
     draft = draft_from(record)
     draft.parent_id = parent_id
     return draft.done()
 
 
 def draft_from(record: Object) -> Draft:
-    """Make all of a message but what its parent shows of its record, which is used up."""
+    """Make all of a message but what its parent shows of its record."""
     if tuple(record) == codec.USUAL_KEYS and type(record["created_at"]) is int:
-        record_id, _, role, content, created_at = record.values()
-        draft = Draft(record_id, role, content, ABSENT, created_at, None, {})
-        draft.record_id = record_id
-        return draft
-    shown, record_id, created_at = shown_id(record), record.pop("id"), record.pop("created_at", None)
-    draft = Draft(shown, record.pop("role"), record.pop("content"), ABSENT, created_at, None, record)
-    draft.record_id = record_id
+        return usual_draft(*record.values())
+    record_id, created_at = record["id"], record.get("created_at")
+    draft = usual_draft(record_id, None, record["role"], record["content"], created_at)
+    draft.id = shown_id(record)
     if type(created_at) is not int:
         draft.created_at = clock.seconds_of(record_id)
-    _take_rare(draft, record)
+    draft.extra = {name: value for name, value in record.items() if name not in _TAKEN}
+    draft.item = record.get("item", ABSENT)
+    draft.run_id = record.get("run_id")
+    if "extra" in record:
+        hidden = record["extra"]
+        draft.extra.update(hidden if isinstance(hidden, dict) else {"extra": hidden})
     return draft
 
 
-def _take_rare(draft: Draft, record: Object) -> None:
-    for name in ("parent_id", "given_id", "replaces"):
-        record.pop(name, None)
-    draft.item = record.pop("item", ABSENT)
-    draft.run_id = record.pop("run_id", None)
-    if "extra" in record:
-        hidden = record.pop("extra")
-        draft.extra = {**record, **hidden} if isinstance(hidden, dict) else {**record, "extra": hidden}
+def usual_draft(id: str, _parent: str | None, role: str, content: Json, created_at: int) -> Draft:
+    """Make all of a message but what its parent shows of the values of `codec.USUAL_KEYS`."""
+    draft = Draft()
+    draft.id = draft.record_id = id
+    draft.parent_id = None
+    draft.role = role
+    draft.content = content
+    draft.item = ABSENT
+    draft.created_at = created_at
+    draft.run_id = None
+    draft.extra = {}
+    return draft
 
 
 def _hide_own_keys(extra: Object) -> Object:
     hidden = {name: value for name, value in extra.items() if name in OWN_KEYS}
     keys = {name: value for name, value in extra.items() if name not in OWN_KEYS}
     return {**keys, "extra": hidden} if hidden else keys
-
-
-def text_of(content: Json) -> str:
-    """Give the text of any content: a string itself, or the text blocks of a list joined with newlines."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    return "\n".join(text for block in content if (text := _block_text(block)) is not None)
-
-
-def _block_text(block: Json) -> str | None:
-    if isinstance(block, str):
-        return block
-    text = block.get("text") if isinstance(block, dict) else None
-    if isinstance(text, dict):
-        text = text.get("value")
-    return text if isinstance(text, str) else None
-
-
-def blocks_of(content: Json) -> list[Json]:
-    """Give any content as a list of content blocks."""
-    if isinstance(content, list):
-        return content
-    text = content if isinstance(content, str) else ""
-    blocks: list[Json] = [{"type": "text", "text": {"value": text, "annotations": []}}]
-    return blocks if isinstance(content, str) else [content]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageRecord:
-    """A message in the words of `StateStore`.
-
-    Attributes:
-        content: As stored: a string, or any JSON value.
-        item: None both for null and for none; `has_item` tells them apart.
-        parent_entry_id: The message above it, or None.
-    """
-
-    id: str
-    thread_id: str
-    role: str
-    content: Json
-    item: Json = None
-    has_item: bool = False
-    created_at: int = field(default_factory=clock.default_now)
-    parent_entry_id: str | None = None
-    extra: Object = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, thread_id: str, message: Message) -> Self:
-        """Make it of a message."""
-        return cls(
-            id=message.id,
-            thread_id=thread_id,
-            role=message.role,
-            content=message.content,
-            item=message.item if message.has_item else None,
-            has_item=message.has_item,
-            created_at=message.created_at,
-            parent_entry_id=message.parent_id,
-            extra=message.extra,
-        )
-
-    def text_content(self) -> str:
-        """Give the content as text; text blocks are joined with newlines."""
-        return text_of(self.content)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThreadMessage:
-    """A message in the words of `ThreadStore`: its content is always a list of blocks."""
-
-    id: str = field(default_factory=lambda: f"msg_{uuid.uuid4().hex}")
-    object: str = "thread.message"
-    created_at: int = field(default_factory=clock.default_now)
-    thread_id: str
-    role: MessageRole | str
-    content: list[Json]
-    run_id: str | None = None
-    extra: Object = field(default_factory=dict)
-
-    @classmethod
-    def new_user(cls, thread_id: str, text: str) -> Self:
-        """Make a user's message of a text."""
-        return cls(thread_id=thread_id, role=MessageRole.USER, content=blocks_of(text))
-
-    @classmethod
-    def new_assistant(cls, thread_id: str, run_id: str, text: str) -> Self:
-        """Make an assistant's message of a text, made by a run."""
-        return cls(thread_id=thread_id, role=MessageRole.ASSISTANT, content=blocks_of(text), run_id=run_id)
-
-    @classmethod
-    def of(cls, thread_id: str, message: Message) -> Self:
-        """Make it of a message."""
-        return cls(
-            id=message.id,
-            created_at=message.created_at,
-            thread_id=thread_id,
-            role=member(MessageRole, message.role),
-            content=blocks_of(message.content),
-            run_id=message.run_id,
-            extra=message.extra,
-        )
-
-    def to_append(self, thread_id: str) -> Object:
-        """Give the arguments of `Messages.append` that store it in a thread.
-
-        Raises:
-            ValueError: It names another thread.
-        """
-        if self.thread_id != thread_id:
-            raise ValueError(f"message {self.id} names thread {self.thread_id}, not {thread_id}")
-        return {
-            "role": str(self.role),
-            "content": self.content,
-            "given_id": self.id,
-            "created_at": int(self.created_at),
-            "run_id": self.run_id,
-            "extra": self.extra,
-        }
-
-    def text_content(self) -> str:
-        """Give the content as text; text blocks are joined with newlines."""
-        return text_of(self.content)

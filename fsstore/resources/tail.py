@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from fsstore import codec
-from fsstore.codec import ABSENT
 from fsstore.disk import fs
 from fsstore.disk.follow import raw_lines, raw_lines_back
-from fsstore.records.messages import Draft, draft_from, is_message
+from fsstore.records.messages import draft_from, is_message, usual_draft
 from fsstore.resources.lines import HEAD, is_usual
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fsstore.codec import Json, Object
+    from fsstore.records.messages import Draft
     from fsstore.resources.stamp import Stamp
 
 #: Bytes read backwards without a hit before the wanted line is looked for by bisection.
@@ -90,10 +90,8 @@ class Tail:
         if record is None or id >= self._before or (self._gone and record["id"] in self._gone):
             return False
         self._before = id
-        record_id, parent, role, content, created_at = record.values()
-        draft = Draft(record_id, role, content, ABSENT, created_at, None, {})
-        draft.record_id = record_id
-        self._link(draft)
+        parent = record["parent_id"]
+        self._link(usual_draft(*record.values()))
         if parent is None:
             self.whole = True
         else:
@@ -148,7 +146,7 @@ class Tail:
             raise NeedIndex
         if self._wanted is None or id == self._wanted:
             if record["id"] not in self._gone:
-                self._link(draft_from(dict(record)))
+                self._link(draft_from(record))
             self._want(record.get("parent_id"))
         elif id < self._wanted:
             raise NeedIndex  # the wanted message is not where it must be

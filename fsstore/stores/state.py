@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fsstore.codec import ABSENT
-from fsstore.records.messages import MessageRecord
+from fsstore.records.message_views import MessageRecord
 from fsstore.records.threads import ThreadListFilters, ThreadMetadata
 from fsstore.store import Store
 

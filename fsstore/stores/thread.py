@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fsstore.records.messages import ThreadMessage
+from fsstore.records.message_views import ThreadMessage
 from fsstore.records.runs import Run, RunStep
 from fsstore.records.threads import Thread
 from fsstore.store import Store

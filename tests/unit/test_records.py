@@ -30,7 +30,8 @@ from fsstore import (
     ThreadStatus,
     clock,
 )
-from fsstore.records.messages import blocks_of, draft_of, make_message, new_draft, text_of
+from fsstore.records.message_views import blocks_of, text_of
+from fsstore.records.messages import draft_of, make_message, new_draft
 
 RECORD_ID = "01990000-0000-7000-8000-00000000000a"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
