@@ -79,10 +79,15 @@ def next_id(last: int, suffix: str) -> tuple[int, str]:
 
 def next_ids(last: int, suffix: str, count: int) -> tuple[int, list[str]]:
     """Give the ids of the next records, at least one, and the time of the last of them; see `next_id`."""
-    first, _ = next_id(last, suffix)
-    end = first + count
-    ids = [f"{_head(stamp >> 12)}{hex(stamp & 0xFFF | 0x7000)[2:]}-{suffix}" for stamp in range(first, end)]
-    return end - 1, ids
+    stamp, id = next_id(last, suffix)
+    ids = [id]
+    while len(ids) < count:
+        stamp += 1
+        head, digits = _head(stamp >> 12), stamp & 0xFFF | 0x7000
+        more = range(digits, min(digits + count - len(ids), 0x8000))
+        ids += [f"{head}{hex(digits)[2:]}-{suffix}" for digits in more]
+        stamp += len(more) - 1
+    return stamp, ids
 
 
 @lru_cache(maxsize=4)

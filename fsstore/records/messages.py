@@ -168,11 +168,11 @@ def draft_of(fields: Mapping[str, Json]) -> Draft:
     Raises:
         ValueError: It has no role or no content, or as `new_draft`.
     """
+    if len(fields) == 2 and "role" in fields and "content" in fields:
+        return new_draft(fields["role"], fields["content"])
     missing = [name for name in ("role", "content") if name not in fields]
     if missing:
         raise ValueError(f"a message needs {' and '.join(missing)}: {str(fields)[:80]}")
-    if len(fields) == 2:
-        return new_draft(fields["role"], fields["content"])
     named = {name: fields[name] for name in (*FIELD_KEYS, "given_id") if name in fields}
     return new_draft(**named, extra={name: value for name, value in fields.items() if name not in named})
 

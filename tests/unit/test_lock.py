@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -18,7 +19,7 @@ import processes
 import pytest
 
 from fsstore import LockTimeoutError, Store, layout
-from fsstore.disk import fs
+from fsstore.disk import fs, lock
 from fsstore.disk.lock import Locks
 
 
@@ -207,6 +208,7 @@ def test_a_lock_file_that_was_removed_is_made_anew(locks: Locks, tmp_path: Path)
     with locks["a"]:
         pass
     (tmp_path / "a").unlink()
+    time.sleep(lock.LOOK / 1e9)
     with locks["a"]:
         assert (tmp_path / "a").exists()
         assert not is_free(str(tmp_path), "a")
@@ -226,6 +228,7 @@ def test_a_lock_file_removed_while_one_waits_for_it_is_not_the_one_taken(locks: 
         waiter = threading.Thread(target=take_and_look)
         waiter.start()
         (tmp_path / "a").unlink()
+        time.sleep(lock.LOOK / 1e9)
     waiter.join()
     assert free == [False]
 
