@@ -43,7 +43,8 @@ _decoder = json.JSONDecoder()
 _CANDIDATE = re.compile(r'\{\s*"id"\s*:')
 _BLANKS = re.compile(r"[ \t\r\0]*")
 _OPEN_OR_END = re.compile(r"[ \t\r\0]*(?:\{|\Z)")
-_QUOTED_ID = b'"id"'
+#: What a line of the usual form holds once.
+QUOTED_ID = b'"id"'
 _CONFLICT = re.compile(rb"(<{7}|={7}|>{7}|\|{7})( |$)")
 
 
@@ -91,7 +92,7 @@ def may_be_glued(raw: bytes) -> bool:
 
     A quote inside a JSON string is escaped, so that a key of this name behind the first one shows itself.
     """
-    return raw.find(_QUOTED_ID, 5) >= 0
+    return raw.find(QUOTED_ID, 5) >= 0
 
 
 def check_json(value: Json, what: str) -> None:

@@ -7,6 +7,7 @@ from fsstore import codec
 #: How a line begins and goes on whose only keys before `role` are `id` and `parent_id`.
 HEAD, PARENT, ROLE = b'{"id":"', b'","parent_id":"', b'","role":"'
 ROOT_ROLE = b'","parent_id":null,"role":"'
+_CLOSED = ord("}")
 
 
 def is_usual(raw: bytes) -> bool:
@@ -19,20 +20,18 @@ def is_usual(raw: bytes) -> bool:
     )
 
 
-def usual_ids(data: bytes) -> list[bytes]:
-    """Give the ids of whole lines that all have the usual form and a parent, and ascend; nothing where one does not.
-
-    Each test looks at one column of all lines at once, which costs a quarter of looking at line by line.
-    """
-    lines = data.split(b"\n")[:-1]
-    ids = [line[7:43] for line in lines]
-    usual = (
-        {line[:7] for line in lines} == {HEAD}
-        and {line[43:58] for line in lines} == {PARENT}
-        and {line[94:104] for line in lines} == {ROLE}
-        and {line[-1:] for line in lines} == {b"}"}
-        and data.count(b'"id"') == len(lines)
-        and len(set(ids)) == len(ids)
-        and ids == sorted(ids)
-    )
-    return ids if usual else []
+def last_usual(data: bytes, newest: bytes) -> int:
+    """Give where the last one of whole lines begins, if all are messages in the usual form that ascend from an id; else -1."""
+    find, end = data.find, len(data)
+    start, stop, count = -1, 0, 0
+    while stop < end:
+        start = stop
+        id = data[start + 7 : start + 43]
+        if id <= newest or data[start : start + 7] != HEAD or data[start + 94 : start + 104] != ROLE:
+            return -1
+        newest = id
+        stop = find(b"\n", start) + 1
+        if data[stop - 2] != _CLOSED:
+            return -1
+        count += 1
+    return start if data.count(codec.QUOTED_ID) == count else -1

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fsstore import clock, codec, tree
+from fsstore import codec, tree
 from fsstore.disk import fs
 from fsstore.disk.writer import Fold
 from fsstore.records.messages import given_id_of, is_message
 from fsstore.resources import stamp
-from fsstore.resources.lines import usual_ids
+from fsstore.resources.lines import last_usual
 from fsstore.resources.tail import NeedIndex, Tail
 
 TYPE_CHECKING = False
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 #: Bytes that are learnt at once.
 _SKIMMED = 1 << 20
-_LAST_ID = clock.LAST_ID.encode()
 #: Keys that stand before `role` where they stand at all, so that no line of the usual form has them.
 _RARE = frozenset(("given_id", "replaces"))
 
@@ -81,15 +80,15 @@ class Tip(Fold):
 
     def skim(self, fd: int, start: int, size: int) -> int:
         """Learn messages of the usual form: only the last one is decoded, since it alone tells the leaf."""
-        data = fs.read_range(fd, start, max(start, min(size, start + _SKIMMED)))
+        data = fs.read_at(fd, max(0, min(size - start, _SKIMMED)), start)
         data = data[: data.rfind(b"\n") + 1]
-        ids = usual_ids(data)
-        if not ids or not self.greatest.encode() < ids[0] or ids[-1] > _LAST_ID:
+        last = last_usual(data, self.greatest.encode())
+        if last < 0:
             return start
-        records = codec.read_line(data[data.rfind(b"\n", 0, -1) + 1 :]).records
+        records = codec.read_line(data[last:]).records
         if len(records) != 1 or not is_message(records[0].record) or not _RARE.isdisjoint(records[0].record):
             return start
-        self.know(ids[-1].decode())
+        self.know(records[0].record["id"])
         self.moved(self.greatest)
         return start + len(data)
 
