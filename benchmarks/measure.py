@@ -65,11 +65,16 @@ def at_least(limit: float, value: float, unit: str = "x") -> tuple[str, str, boo
 
 
 def interleave(rounds: int, *sides: Callable[[], float]) -> list[list[float]]:
-    """Call each side in turn, so many times; give each one's figures."""
+    """Call each side in turn, so many times; give each one's figures.
+
+    Every other round goes backwards: else a kernel that starts processes on two cores in turn would give each side its own.
+    """
     figures: list[list[float]] = [[] for _ in sides]
+    turns = list(zip(sides, figures, strict=True))
     for _ in range(rounds):
-        for side, found in zip(sides, figures, strict=True):
+        for side, found in turns:
             found.append(side())
+        turns.reverse()
     return figures
 
 

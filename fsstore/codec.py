@@ -179,17 +179,16 @@ def decode_object(data: bytes) -> Object:
     return _exact(data)
 
 
-def decode_usual(raw: bytes) -> Object | None:
-    """Read a message's line that has the keys that every one has, in their order, and no other; None for any other line."""
+def decode_usual(raw: bytes) -> tuple[str, str | None, str, str, int] | None:
+    """Give the values of `USUAL_KEYS` of a message's line that has no other key; None for any other line."""
     try:
-        record: Object = orjson.loads(raw)
-    except ValueError:
+        record = orjson.loads(raw)
+        id, parent_id, role = record["id"], record["parent_id"], record["role"]
+        content, created_at = record["content"], record["created_at"]
+    except (ValueError, KeyError, TypeError):
         return None
-    if type(record) is not dict or tuple(record) != USUAL_KEYS:
-        return None
-    _, parent_id, role, content, created_at = record.values()
-    usual = type(role) is str and type(content) is str and type(created_at) is int
-    return record if usual and (parent_id is None or type(parent_id) is str) else None
+    usual = type(role) is str and type(content) is str and type(created_at) is int and len(record) == len(USUAL_KEYS)
+    return (id, parent_id, role, content, created_at) if usual and (parent_id is None or type(parent_id) is str) else None
 
 
 def _maybe_rounded(value: Json) -> bool:

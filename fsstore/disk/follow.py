@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 from fsstore import codec
 from fsstore.disk import fs
 
@@ -67,8 +69,20 @@ def raw_lines(fd: int, start: int, size: int) -> Iterator[tuple[int, bytes]]:
             at += len(raw)
 
 
-def raw_lines_back(fd: int, end: int, block: int = 1 << 14) -> Iterator[tuple[int, bytes]]:
-    """Give each line before `end` with its offset, the last one first, reading the file from its end in growing blocks."""
+def raw_lines_back(fd: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Give each line before `end` with its offset, the last one first."""
+    for at, lines in raw_blocks_back(fd, end):
+        stop = at
+        for raw in reversed(lines):
+            stop -= len(raw)
+            yield stop, raw
+
+
+def raw_blocks_back(fd: int, end: int, block: int = 1 << 14) -> Iterator[tuple[int, list[bytes]]]:
+    """Give the lines before `end`, a block at a time and the last block first: where the block ends, and its lines in order.
+
+    The blocks grow, from `block` bytes on.
+    """
     rest = b""
     while end > 0:
         start = max(0, end - block)
@@ -77,12 +91,8 @@ def raw_lines_back(fd: int, end: int, block: int = 1 << 14) -> Iterator[tuple[in
         if start and not cut:
             block, rest, end = block * 2, data, start  # one line longer than the block
             continue
-        stop = len(data)
-        while stop > cut:
-            begin = data.rfind(b"\n", cut, stop - 1) + 1 or cut
-            yield start + begin, data[begin:stop]
-            stop = begin
-        rest, end, block = data[:cut], start, min(block * 2, 1 << 20)
+        yield start + len(data), BytesIO(data[cut:]).readlines()
+        rest, end, block = data[:cut], start, min(block * 2, 1 << 18)
 
 
 def read_new(fd: int, follower: Follower, size: int) -> Iterator[tuple[int, codec.Line]]:

@@ -80,6 +80,15 @@ def read_file(path: str) -> bytes:
         close(fd)
 
 
+def read_start(path: str, count: int) -> bytes:
+    """Give the first bytes of a regular file, fewer where it is shorter."""
+    fd = open_read(path)
+    try:
+        return read_at(fd, count, 0)
+    finally:
+        close(fd)
+
+
 def read_range(fd: int, start: int, end: int) -> bytes:
     """Give the bytes of a range, fewer where the file is shorter."""
     data = read_at(fd, end - start, start)

@@ -205,10 +205,9 @@ def draft_from(record: Object) -> Draft:
     if tuple(record) == codec.USUAL_KEYS and type(record["created_at"]) is int:
         return usual_draft(*record.values())
     record_id, created_at = record["id"], record.get("created_at")
-    draft = usual_draft(record_id, None, record["role"], record["content"], created_at)
+    seconds = created_at if type(created_at) is int else clock.seconds_of(record_id)
+    draft = usual_draft(record_id, None, record["role"], record["content"], seconds)
     draft.id = shown_id(record)
-    if type(created_at) is not int:
-        draft.created_at = clock.seconds_of(record_id)
     draft.extra = {name: value for name, value in record.items() if name not in _TAKEN}
     draft.item = record.get("item", ABSENT)
     draft.run_id = record.get("run_id")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from contextlib import contextmanager
 from copy import copy
 from functools import partial
 
@@ -58,12 +57,17 @@ class TreeReader:
         """
         if limit is not None and limit < 0:
             raise ValueError(f"limit must be 0 or more, or None for all, not {limit}")
-        with _without_collections():
+        collecting = gc.isenabled()
+        gc.disable()  # none of the messages is in a cycle, and the collector would look at all of them again and again
+        try:
             if leaf is None and self.path not in self._indexes:
                 newest = self._newest(sys.maxsize - 1 if limit is None else limit)
                 if newest is not None:
                     return newest
             return self._reading(lambda fd, index: self._branch(fd, index, limit, leaf)) or []
+        finally:
+            if collecting:
+                gc.enable()
 
     def leaf(self) -> Message | None:
         """Give the current leaf, or None."""
@@ -294,19 +298,6 @@ class TreeReader:
         if at == tree.NONE:
             raise MessageNotFoundError(message_id)
         return at
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """Keep the collector of cycles off while many messages are made: none of them is in one, and it looks at all of them."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _from_above(id: str, fd: int, index: Index) -> tuple[Index, int]:

@@ -17,11 +17,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fsstore.disk.root import Root
 
+#: More bytes than the first line of a stamp has.
+_HEAD = 1 << 10
 #: A log shorter than this, in bytes, is read whole sooner than its stamp is found.
 SMALLEST = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # a frozen one takes longer to make than all else that reading it takes
 class Stamp:
     """What is known of a log's first `length` bytes.
 
@@ -57,7 +59,7 @@ def fits(path: str, log: str) -> bool:
 
 def _read(path: str, fd: int, size: int) -> Stamp | None:
     try:
-        data = fs.read_file(path)
+        data = fs.read_start(path, TAIL + _HEAD)
         head, _, tail = data.partition(b"\n")
         fields = codec.decode_object(head)
         stamp = Stamp(int(fields["length"]), str(fields["greatest"]), fields["plain"] is True, tail)

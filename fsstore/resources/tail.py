@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fsstore import codec
 from fsstore.disk import fs
-from fsstore.disk.follow import raw_lines, raw_lines_back
+from fsstore.disk.follow import raw_blocks_back, raw_lines
 from fsstore.records.messages import draft_from, is_message, usual_draft
 from fsstore.resources.lines import HEAD, is_usual
 
@@ -53,50 +53,73 @@ class Tail:
 
     def _walk(self, end: int) -> int | None:
         """Read lines backwards from `end` to the end of the walk, or to a place from where to go on."""
-        idle, length, done = 0, self._stamp.length, self._is_done()
-        for at, raw in raw_lines_back(self._fd, end, _FIRST_BLOCK if self._limit > 16 else 1 << 14):
-            id = raw[7:43]
-            in_rest = at >= length
-            if not (in_rest or self._joined):
-                self._joined = True
-                if self._before < self._stamp.greatest.encode():
-                    raise NeedIndex  # the rest does not ascend from the prefix
-            if id == self._wanted and raw[:7] == HEAD and not done and self._take_wanted(raw, id):
-                done = self._is_done()
-                continue
-            if done and not in_rest:
+        idle, length = 0, self._stamp.length
+        for stop, lines in raw_blocks_back(self._fd, end, _FIRST_BLOCK if self._limit > 16 else 1 << 14):
+            at = stop
+            while lines:
+                if at <= length and not self._gone:
+                    self._join()
+                    at -= self._take_run(lines)
+                    if not lines:
+                        break
+                raw = lines.pop()
+                at -= len(raw)
+                id = raw[7:43]
+                in_rest, done = at >= length, self._is_done()
+                if not in_rest:
+                    self._join()
+                if done and not in_rest:
+                    if is_usual(raw):
+                        self._ascends(id)
+                    else:
+                        self._take_line(raw)
+                    return None  # one line more was looked at: a second record of the last one's id would stand there
+                if not in_rest and idle > _PATIENCE and self._wanted is not None:
+                    return self._jump(at)
                 if is_usual(raw):
                     self._ascends(id)
-                else:
-                    self._take_line(raw)
-                return None  # one line more was looked at: a second record of the last one's id would stand there
-            if not in_rest and idle > _PATIENCE and self._wanted is not None:
-                return self._jump(at)
-            if is_usual(raw):
-                self._ascends(id)
-                if done or (self._wanted is not None and id > self._wanted):
-                    idle += len(raw)
-                    continue
-            idle = 0
-            self._take_line(raw)
-            done = self._is_done()
+                    if done or (self._wanted is not None and id > self._wanted):
+                        idle += len(raw)
+                        continue
+                idle = 0
+                self._take_line(raw)
         if not self._is_done():
             raise NeedIndex  # the file ended before the branch did
         return None
 
-    def _take_wanted(self, raw: bytes, id: bytes) -> bool:
-        """Take the wanted message from a line that begins with its id; say whether the line holds that and no more."""
-        record = codec.decode_usual(raw)
-        if record is None or id >= self._before or (self._gone and record["id"] in self._gone):
-            return False
-        self._before = id
-        parent = record["parent_id"]
-        self._link(usual_draft(*record.values()))
-        if parent is None:
-            self.whole = True
-        else:
-            self._wanted = parent.encode()
-        return True
+    def _join(self) -> None:
+        """See that the rest ascends from the stamp's prefix."""
+        if not self._joined:
+            self._joined = True
+            if self._before < self._stamp.greatest.encode():
+                raise NeedIndex
+
+    def _take_run(self, lines: list[bytes]) -> int:
+        """Take messages off the end of some lines while each is the wanted one, and nothing else; give how many bytes.
+
+        It does what the walk does line by line for lines that a plain conversation is made of, in a third of the time.
+        """
+        wanted = lines[-1][7:43] if self._wanted is None else self._wanted  # a message that is the last record is the leaf
+        found, taken = self.found, 0
+        last = found[-1] if found else None
+        while lines and not self.whole and len(found) < self._limit:
+            raw = lines[-1]
+            values = codec.decode_usual(raw) if raw[7:43] == wanted and raw[:7] == HEAD and wanted < self._before else None
+            if values is None:
+                break
+            draft = usual_draft(*values)
+            found.append(draft)
+            if last is not None:
+                last.parent_id = draft.id
+                last.done()
+            last = draft
+            self._before = wanted
+            if values[1] is None:
+                self.whole = True
+            else:
+                self._wanted = wanted = values[1].encode()
+            taken += len(lines.pop())
+        return taken
 
     def _link(self, draft: Draft) -> None:
         """Add a message above the one found before, which now can show its parent."""
