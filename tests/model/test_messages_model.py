@@ -384,8 +384,6 @@ class FromTheEnd(MessagesMachine):
 @pytest.mark.parametrize("machine", [MessagesMachine, FromTheEnd])
 def test_message_tree_is_what_a_plain_model_says(machine, tmp_path: Path, seed: int, campaign: bool):
     bound = hypothesis.seed(seed)(type(machine.__name__, (machine,), {"base": tmp_path}))
-    if machine is FromTheEnd and not campaign:
-        pytest.skip("it still finds a disagreement that is not mended: run it with --campaign")
     run_state_machine_as_test(
         bound,
         settings=settings(
