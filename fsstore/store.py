@@ -9,7 +9,7 @@ from fsstore import codec, layout
 from fsstore.disk import fs
 from fsstore.disk.root import Root
 from fsstore.errors import FormatError
-from fsstore.resources.index import Indexes
+from fsstore.resources.indexes import Indexes
 from fsstore.resources.names import Names
 from fsstore.resources.threads import ThreadHandle, Threads
 

@@ -11,6 +11,7 @@ import time
 from fsstore import codec, layout
 from fsstore.disk import fs
 from fsstore.disk.follow import TAIL, Follower, read_new
+from fsstore.disk.renewal import renew, sort_lines
 from fsstore.disk.writer import Fold, Writer
 from fsstore.errors import NotFoundError, SyncFailedError
 
@@ -162,12 +163,12 @@ class Log:
         if held is not None:
             root.let_go(self.path, held)
         if self._is_tainted():
-            self._renew(lambda data: data)
+            renew(self.root, self.path, lambda data: data)
             self._clear_taint()
         writer = self._open_file()
         if not writer.fold.ascending:
             writer.forget()
-            self._renew(sort_lines)  # a merge left the lines unsorted
+            renew(self.root, self.path, sort_lines)  # a merge left the lines unsorted
             writer = self._open_file()
         root.hold(self.path, writer)
         return writer
@@ -320,70 +321,3 @@ class Log:
         self.root.tainted.discard(self.path)
         with contextlib.suppress(FileNotFoundError):
             fs.unlink(self._taint())
-
-    def _renew(self, change: Callable[[bytes], bytes]) -> None:
-        """Rewrite the log to a fresh inode, synced at either durability.
-
-        Whoever writes without the lock may come between: then all is done again, so that nobody's file is written over.
-        """
-        done = False
-        while not done:
-            try:
-                fd = fs.open_read(self.path)
-            except FileNotFoundError:
-                return
-            try:
-                done = self._renew_from(fd, change)
-            finally:
-                fs.close(fd)
-        self.root.sync_up(self._directory)
-
-    def _renew_from(self, fd: int, change: Callable[[bytes], bytes]) -> bool:
-        status = fs.fstat(fd)
-        data = fs.read_range(fd, 0, status.st_size)
-        data = data[: data.rfind(b"\n") + 1]  # behind it somebody may be writing still
-
-        def same() -> bool:
-            try:
-                now = fs.stat(self.path)
-            except FileNotFoundError:
-                return False
-            return (now.st_ino, now.st_dev, now.st_size) == (status.st_ino, status.st_dev, status.st_size)
-
-        if not self.root.replace(self.path, change(data), sync_directory=False, unless=lambda: not same()):
-            return False
-        now = fs.read_range(fd, 0, fs.fstat(fd).st_size)
-        late = now[len(data) :] if now.startswith(data) else _other_lines(now, data)
-        if late:  # what was not whole yet, and what came from somebody who had the old file open
-            new = fs.open_log(self.path, create=False)
-            try:
-                fs.write_all(new, late)
-                fs.sync(new)
-            finally:
-                fs.close(new)
-        return True
-
-
-def _other_lines(data: bytes, known: bytes) -> bytes:
-    """Give the lines that others do not hold, of a file that somebody wrote over (git checks out into a new, empty file)."""
-    lines = set(known.split(b"\n"))
-    return b"".join(line + b"\n" for line in data.split(b"\n") if line not in lines)
-
-
-def sort_lines(data: bytes) -> bytes:
-    """Give a log's bytes with its records ascending by id; what is no record stays behind the one it stood after."""
-    groups: list[tuple[str, bytes]] = [("", b"")]
-    for raw in data.split(b"\n"):
-        pieces = codec.read_line(raw + b"\n").records
-        at = 0
-        for piece in pieces:
-            _put_behind(groups, raw[at : piece.start], codec.SEAL)
-            groups.append((piece.record["id"], raw[piece.start : piece.end] + b"\n"))
-            at = piece.end
-        _put_behind(groups, raw[at:], codec.SEAL if pieces and not raw.endswith(b"~") else b"\n")
-    return b"".join(group for _, group in sorted(groups))
-
-
-def _put_behind(groups: list[tuple[str, bytes]], rest: bytes, end: bytes) -> None:
-    if rest.strip(b" \t\r"):
-        groups[-1] = (groups[-1][0], groups[-1][1] + rest + end)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from fsstore.codec import Damage, Object
     from fsstore.disk.root import Root
-    from fsstore.resources.index import Index, Indexes
+    from fsstore.resources.index import Index
+    from fsstore.resources.indexes import Indexes
 
     T = TypeVar("T")
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from fsstore.disk.root import Root
     from fsstore.disk.writer import Writer
     from fsstore.records.messages import Message
-    from fsstore.resources.index import Index, Indexes
+    from fsstore.resources.index import Index
+    from fsstore.resources.indexes import Indexes
 
     #: Where a message goes: its parent's record id, and what the parent answers to.
     Place: TypeAlias = tuple[str | None, str | None]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fsstore.disk.log import Made
     from fsstore.disk.root import Root
     from fsstore.disk.writer import Writer
-    from fsstore.resources.index import Indexes
+    from fsstore.resources.indexes import Indexes
     from fsstore.resources.names import Names
 
 #: Handles kept ready; making one costs more than an append.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fsstore import FormatError, Store, clock
 from fsstore.codec import read_line
 from fsstore.disk import fs
-from fsstore.disk.log import sort_lines
+from fsstore.disk.renewal import sort_lines
 
 pytestmark = pytest.mark.damaged
 

@@ -17,7 +17,8 @@ from faults import replace
 from fsstore import Message, Store, clock
 from fsstore.disk import fs
 from fsstore.resources import index as index_module
-from fsstore.resources.index import Index, Indexes
+from fsstore.resources.index import Index
+from fsstore.resources.indexes import Indexes
 from fsstore.resources.messages import Messages
 
 

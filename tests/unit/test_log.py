@@ -11,7 +11,8 @@ import faults
 import pytest
 
 from fsstore import FormatError, Store, clock, codec
-from fsstore.disk.log import Log, sort_lines
+from fsstore.disk.log import Log
+from fsstore.disk.renewal import sort_lines
 
 SUFFIX = "8000-000000000000"
 
