@@ -138,15 +138,21 @@ def encode_line(record: Object) -> bytes:
         raise ValueError(f"cannot be stored as JSON: {error}") from None
 
 
-def encode_lines(records: list[Object]) -> bytes:
+def encode_lines(records: list[Object], *, flat: bool = False) -> bytes:
     """Give records as lines; see `encode_line`.
+
+    Args:
+        records: One at least, each with `id` as its first key.
+        flat: No value of any is a list or an object. Then all are encoded in one go, in less than half the time: what stands
+            between two of them stands nowhere else, since a quote inside a JSON string is escaped.
 
     Raises:
         ValueError: One of them holds what JSON cannot.
     """
-    dumps, options = orjson.dumps, _LINE
     try:
-        return b"".join([dumps(record, option=options) for record in records])
+        if flat:
+            return orjson.dumps(records, option=_STRICT).replace(b'},{"id":"', b'}\n{"id":"')[1:-1] + b"\n"
+        return b"".join([orjson.dumps(record, option=_LINE) for record in records])
     except TypeError as error:
         raise ValueError(f"cannot be stored as JSON: {error}") from None
 

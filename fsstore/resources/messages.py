@@ -288,6 +288,7 @@ class Messages(TreeReader):
 
     def _add(self, drafts: list[Draft], above: Callable[[Writer], Place] | None = None) -> list[Message]:
         """Append messages, each below the one before, the first one below the current leaf or what `above` gives."""
+        flat = all(type(draft.content) is str and draft.item is ABSENT and not draft.extra for draft in drafts)
 
         def make(writer: Writer) -> Made:
             tip: Tip = writer.fold  # type: ignore[assignment]  # the log made it by self._tip
@@ -301,7 +302,7 @@ class Messages(TreeReader):
                 draft.record_id, draft.parent_id = id, shown
                 parent, shown = id, draft.id or id
             tip.leaf, tip.shown, tip.known = parent, shown, True
-            return codec.encode_lines(records), tuple(ids)
+            return codec.encode_lines(records, flat=flat), tuple(ids)
 
         self._log.append(make)
         for draft in drafts:

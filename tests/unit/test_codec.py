@@ -150,6 +150,17 @@ def test_a_line_keeps_the_order_of_its_keys() -> None:
     assert codec.encode_line({"id": A, "b": 1, "a": 2}) == f'{{"id":"{A}","b":1,"a":2}}\n'.encode()
 
 
+HOSTILE = st.text(max_size=8) | st.sampled_from(['},{"id":"', '"},{"id":"', '\\"},{"id":"', '}\n{"id":"', "]", "["])
+FLAT = st.builds(
+    lambda *values: dict(zip(("id", "role", "content"), values, strict=True)), HOSTILE, HOSTILE, HOSTILE | st.none()
+)
+
+
+@given(st.lists(FLAT, min_size=1))
+def test_flat_records_encoded_together_are_the_same_bytes(records: list[dict[str, Any]]) -> None:
+    assert codec.encode_lines(records, flat=True) == codec.encode_lines(records)
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"[]", b"1", b"null", b'"x"', b"{", b"{}x", b"{'a':1}", b'{"a":NaN}', b'{"a":1,}', b"\xff"]
 )
