@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     Made: TypeAlias = tuple[bytes, tuple[str, ...]]
 
 
+#: Bytes that are skimmed at once: what a neighbour appends meanwhile, and what came since a log was last open.
+_FEW, _MANY = 1 << 17, 1 << 20
 _TICK, _LONG_TICK = 50_000_000, 2_100_000_000  # nanoseconds
 
 
@@ -137,16 +139,24 @@ class Log:
 
     def _catch_up(self, writer: Writer) -> bool:
         """Fold in what others appended; say whether the log can be used as it is held."""
-        status = fs.fstat(writer.fd)
-        if writer.seal or not writer.holds(writer.fd, status):
+        known = len(writer.tail)
+        if writer.seal or not writer.fold.ascending:
             return False
-        self._fold_new(writer, status.st_size)
+        data = fs.read_at(writer.fd, known + _FEW, writer.end - known)
+        if not data.startswith(writer.tail):
+            return False
+        if len(data) < known + _FEW and writer.fold.skim(data, known):
+            writer.end += len(data) - known
+            writer.tail = data[-TAIL:]
+            return True
+        self._fold_new(writer, fs.fstat(writer.fd).st_size)
         return writer.fold.ascending
 
     def _fold_new(self, writer: Writer, size: int) -> None:
-        skimmed = writer.fold.skim(writer.fd, writer.end, size)
-        if skimmed > writer.end:
-            writer.advance(writer.fd, skimmed)
+        data = fs.read_range(writer.fd, writer.end, max(writer.end, min(size, writer.end + _MANY)))
+        whole = data[: data.rfind(b"\n") + 1]
+        if writer.fold.skim(whole, 0):
+            writer.advance(writer.fd, writer.end + len(whole))
         for _, line in read_new(writer.fd, writer, size):
             for piece in line.records:
                 writer.fold.add(piece.record)

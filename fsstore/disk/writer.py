@@ -49,9 +49,9 @@ class Fold:
         else:
             self.know(id)
 
-    def skim(self, fd: int, start: int, size: int) -> int:  # noqa: ARG002  # for those that override it
-        """Learn records that need not be decoded, from `start` on; give up to where."""
-        return start
+    def skim(self, data: bytes, start: int) -> bool:  # noqa: ARG002  # for those that override it
+        """Learn what stands in some bytes from `start` on without decoding all of it, where that can be; say if so."""
+        return False
 
     def know(self, id: str) -> None:
         """Take an id as the greatest."""

@@ -20,18 +20,25 @@ def is_usual(raw: bytes) -> bool:
     )
 
 
-def last_usual(data: bytes, newest: bytes) -> int:
-    """Give where the last one of whole lines begins, if all are messages in the usual form that ascend from an id; else -1."""
+def last_usual(data: bytes, begin: int, newest: bytes) -> int:
+    """Give where the last line starts, if from `begin` on all are whole messages in the usual form that ascend from an id.
+
+    If not, -1.
+    """
     find, end = data.find, len(data)
-    start, stop, count = -1, 0, 0
+    start, stop, count, chained = -1, begin, 0, True
+    if data[-1:] != b"\n":
+        return -1
     while stop < end:
         start = stop
         id = data[start + 7 : start + 43]
         if id <= newest or data[start : start + 7] != HEAD or data[start + 94 : start + 104] != ROLE:
             return -1
-        newest = id
+        if chained and count and data[start + 58 : start + 94] != newest:
+            chained = False
+        newest, count = id, count + 1
         stop = find(b"\n", start) + 1
         if data[stop - 2] != _CLOSED:
             return -1
-        count += 1
-    return start if data.count(codec.QUOTED_ID) == count else -1
+    # Where each stands below the one before, none can hide a second record: the next would stand below that one.
+    return start if chained or data.count(codec.QUOTED_ID, begin) == count else -1

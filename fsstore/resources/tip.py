@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fsstore import codec, tree
-from fsstore.disk import fs
 from fsstore.disk.writer import Fold
 from fsstore.records.messages import given_id_of, is_message
 from fsstore.resources import stamp
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from fsstore.resources.branches import TreeReader
     from fsstore.resources.index import Index
 
-#: Bytes that are learnt at once.
-_SKIMMED = 1 << 20
 #: Keys that stand before `role` where they stand at all, so that no line of the usual form has them.
 _RARE = frozenset(("given_id", "replaces"))
 
@@ -78,19 +75,18 @@ class Tip(Fold):
         self.known &= self.leaf != record_id
         self.plain = False
 
-    def skim(self, fd: int, start: int, size: int) -> int:
-        """Learn messages of the usual form: only the last one is decoded, since it alone tells the leaf."""
-        data = fs.read_at(fd, max(0, min(size - start, _SKIMMED)), start)
-        data = data[: data.rfind(b"\n") + 1]
-        last = last_usual(data, self.greatest.encode())
-        if last < 0:
-            return start
-        records = codec.read_line(data[last:]).records
-        if len(records) != 1 or not is_message(records[0].record) or not _RARE.isdisjoint(records[0].record):
-            return start
-        self.know(records[0].record["id"])
+    def skim(self, data: bytes, start: int) -> bool:
+        """Learn lines that are all messages of the usual form: only the last one is decoded, since it alone tells the leaf."""
+        last = last_usual(data, start, self.greatest.encode())
+        line = codec.read_line(data[last:]) if last >= 0 else None
+        if line is None or len(line.records) != 1:
+            return False
+        record = line.records[0].record
+        if not is_message(record) or not _RARE.isdisjoint(record):
+            return False
+        self.know(record["id"])
         self.moved(self.greatest)
-        return start + len(data)
+        return True
 
     def add(self, record: Object) -> None:
         """Learn one record that another writer appended."""
