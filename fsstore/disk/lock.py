@@ -11,7 +11,6 @@ import contextlib
 import threading
 import time
 import weakref
-from functools import partial
 
 from fsstore.disk import fs
 from fsstore.errors import LockTimeoutError
@@ -26,17 +25,18 @@ POLL = 0.0001
 #: Nanoseconds for which a lock file that was there is taken to be there still: to look costs as much as to lock.
 LOOK = 10_000_000
 
-_try_lock: Callable[[int], bool] | None = None
+#: filelock's `lock_descriptor` and `unlock_descriptor`, once they are needed.
+_lock: Callable[..., bool] | None = None
 _unlock: Callable[[int], None]
 
 
 def _load() -> None:
     """Import filelock: late, because it takes longer than all of fsstore and a reader never needs it."""
-    global _try_lock, _unlock
+    global _lock, _unlock
     from filelock import lock_descriptor, unlock_descriptor
 
     _unlock = unlock_descriptor
-    _try_lock = partial(lock_descriptor, blocking=False)
+    _lock = lock_descriptor
 
 
 class Lock:
@@ -73,7 +73,7 @@ class Lock:
         try:
             if not self._mutex.acquire(False):
                 self._wait_for_thread()
-            if self.fd < 0 or not _try_lock(self.fd):  # type: ignore[misc]  # an open file means that it is loaded
+            if self.fd < 0 or not _lock(self.fd, blocking=False):  # type: ignore[misc]  # an open file means that it is loaded
                 self._take_slowly()
             if time.monotonic_ns() - self._looked > LOOK:
                 self._look()
@@ -117,14 +117,14 @@ class Lock:
     def _take_slowly(self) -> None:
         """Open the file where it is not, and wait for it."""
         self._looked = -LOOK
-        if _try_lock is None:
+        if _lock is None:
             _load()
         if self.fd < 0:
             self.fd = self._locks.restoring(lambda: fs.open_lock(self.path))
             self._locks.opened(self)
         timeout = self._locks.timeout
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not _try_lock(self.fd):  # type: ignore[misc]  # _load has set it
+        while not _lock(self.fd, blocking=False):  # type: ignore[misc]  # _load has set it
             if deadline is not None and time.monotonic() >= deadline:
                 raise LockTimeoutError(self.path, timeout or 0.0, fs.lock_holder(self.fd))
             time.sleep(POLL)

@@ -123,6 +123,9 @@ def new_draft(
     Raises:
         ValueError: A value that JSON cannot hold exactly or of the wrong type, or a key in `extra` that is an argument.
     """
+    plain = item is ABSENT and given_id is None and created_at is None and run_id is None and not extra
+    if plain and type(role) is str and type(content) is str and role.isascii() and content.isascii():
+        return usual_draft("", None, role, content, int(_time()))
     if type(role) is not str or not role.isascii():
         role = _text("role", role)
     if type(content) is not str or not content.isascii():
