@@ -71,9 +71,9 @@ def _title(info: ThreadInfo) -> str:
 
 
 def _note_unreadable(store: Store) -> None:
-    unreadable = set(store.threads.ids()) - {info.id for info in store.threads}
+    unreadable = store.threads.unreadable()
     if unreadable:
-        note(f"threads that cannot be read: {', '.join(sorted(unreadable))}")
+        note(f"threads that cannot be read: {', '.join(unreadable)}")
 
 
 @click.command(short_help="Print a thread's current branch.")

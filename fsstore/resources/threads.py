@@ -136,6 +136,11 @@ class Threads:
         """Give the ids of all threads, in the order of their names on disk."""
         return list(self._documents.ids())
 
+    def unreadable(self) -> list[str]:
+        """Give the ids of the threads whose meta.json cannot be read: listings pass over them, and `check` says why."""
+        readable = {info.id for info in self}
+        return [id for id in self._documents.ids() if id not in readable]
+
     def recent(self, limit: int | None = 50, *, archived: bool = False, by: str = "last_activity") -> list[ThreadInfo]:
         """Give threads, the newest first.
 

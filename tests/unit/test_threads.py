@@ -230,6 +230,7 @@ def test_a_corrupt_meta_raises_is_never_overwritten_and_listings_skip_it(store: 
     assert meta(store, "t").read_bytes() == data
     assert [info.id for info in store.threads] == ["good"]
     assert [info.id for info in store.threads.recent(None)] == ["good"]
+    assert store.threads.unreadable() == ["t"]
     assert [problem.path for problem in store.check()] == ["threads/t/meta.json"]
     assert faults.texts(store) == ["still readable"]
     store.thread("t").messages.append("user", "and writable")
