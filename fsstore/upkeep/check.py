@@ -15,7 +15,7 @@ from fsstore.resources.index import Index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from fsstore.store import Store
 
@@ -58,7 +58,7 @@ class _Check:
         self._root = root
 
     def run(self) -> Iterator[Problem]:
-        yield from self._log(f"{self._root}/{layout.INDEX}")
+        yield from self._log(f"{self._root}/{layout.INDEX}", self._records)
         for name in fs.names(f"{self._root}/{layout.THREADS}"):
             yield from self._thread(name)
         yield from self._temporary()
@@ -82,7 +82,7 @@ class _Check:
         if not fs.is_file(meta) and fs.names(directory):  # an empty one is just being made
             yield self._problem(directory, None, "no-meta", "a thread's directory without its meta.json")
         yield from self._document(meta, id, name, {"status": ThreadStatus, "source": SessionSource})
-        yield from self._messages(f"{directory}/{layout.MESSAGES}")
+        yield from self._log(f"{directory}/{layout.MESSAGES}", self._tree)
         yield from self._runs(f"{directory}/{layout.RUNS}")
 
     def _runs(self, directory: str) -> Iterator[Problem]:
@@ -126,7 +126,7 @@ class _Check:
             if field in fields and fields[field] not in list(kind):
                 yield self._problem(path, None, "unknown-value", f"{field} is {str(fields[field])[:60]!r}")
 
-    def _messages(self, path: str) -> Iterator[Problem]:
+    def _log(self, path: str, look: Callable[[str, int], Iterator[Problem]]) -> Iterator[Problem]:
         try:
             fd = fs.open_read(path)
         except FileNotFoundError:
@@ -135,54 +135,46 @@ class _Check:
             yield self._problem(path, None, "unreadable", str(error))
             return
         try:
-            index = Index(path)
-            status = fs.fstat(fd)
-            index.build(fd, status, exact=True)
-            for damage in sorted(index.damage, key=lambda damage: damage.offset):
-                yield self._problem(path, damage.offset, damage.kind, damage.reason)
-            for at in index.older_given:
-                if not index.tree.gone[at] and index.older_alive(at) != tree.NONE:
-                    given = index.record_at(fd, at)["given_id"]
-                    detail = f"an older message has the given id {given[:60]!r} as well; look-ups find this one"
-                    yield self._problem(path, index.offsets[at], "duplicate-given-id", detail)
-            if not index.sorted:
-                yield self._problem(path, None, "unsorted", "the records do not ascend by id; the next append sorts them")
-            yield from self._fragment(path, fd, index.follower.end, status.st_size)
+            yield from look(path, fd)
         except FormatError as error:
             yield self._problem(path, None, "format", error.reason)
         finally:
             fs.close(fd)
 
-    def _log(self, path: str) -> Iterator[Problem]:
+    def _tree(self, path: str, fd: int) -> Iterator[Problem]:
+        """Check a log of messages, each of which stands below another."""
+        index = Index(path)
+        status = fs.fstat(fd)
+        index.build(fd, status, exact=True)
+        for damage in sorted(index.damage, key=lambda damage: damage.offset):
+            yield self._problem(path, damage.offset, damage.kind, damage.reason)
+        for at in index.older_given:
+            if not index.tree.gone[at] and index.older_alive(at) != tree.NONE:
+                given = index.record_at(fd, at)["given_id"]
+                detail = f"an older message has the given id {given[:60]!r} as well; look-ups find this one"
+                yield self._problem(path, index.offsets[at], "duplicate-given-id", detail)
+        if not index.sorted:
+            yield self._problem(path, None, "unsorted", "the records do not ascend by id; the next append sorts them")
+        yield from self._fragment(path, fd, index.follower.end, status.st_size)
+
+    def _records(self, path: str, fd: int) -> Iterator[Problem]:
         """Check a log whose records stand for themselves."""
-        try:
-            fd = fs.open_read(path)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            yield self._problem(path, None, "unreadable", str(error))
-            return
-        try:
-            size, last, end = fs.fstat(fd).st_size, "", 0
-            for at, raw in raw_lines(fd, 0, size):
-                line = codec.read_line(raw)
-                if not raw.endswith(b"\n") and not line.records:
-                    break
-                end = at + len(raw)
-                for kind, reason in line.damage:
-                    yield self._problem(path, at, kind, reason)
-                for piece in line.records:
-                    codec.check_type(piece.record)
-                    id = piece.record["id"]
-                    if id <= last:
-                        kind = "duplicate-id" if id == last else "unsorted"
-                        yield self._problem(path, at + piece.start, kind, f"id {id} after {last}")
-                    last = max(last, id)
-            yield from self._fragment(path, fd, end, size)
-        except FormatError as error:
-            yield self._problem(path, None, "format", error.reason)
-        finally:
-            fs.close(fd)
+        size, last, end = fs.fstat(fd).st_size, "", 0
+        for at, raw in raw_lines(fd, 0, size):
+            line = codec.read_line(raw)
+            if not raw.endswith(b"\n") and not line.records:
+                break
+            end = at + len(raw)
+            for kind, reason in line.damage:
+                yield self._problem(path, at, kind, reason)
+            for piece in line.records:
+                codec.check_type(piece.record)
+                id = piece.record["id"]
+                if id <= last:
+                    kind = "duplicate-id" if id == last else "unsorted"
+                    yield self._problem(path, at + piece.start, kind, f"id {id} after {last}")
+                last = max(last, id)
+        yield from self._fragment(path, fd, end, size)
 
     def _fragment(self, path: str, fd: int, end: int, size: int) -> Iterator[Problem]:
         if end < size:
