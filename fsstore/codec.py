@@ -40,7 +40,7 @@ USUAL_KEYS = ("id", "parent_id", "role", "content", "created_at")
 SEAL = b"~\n"
 
 _decoder = json.JSONDecoder()
-_CANDIDATE = re.compile(r'\{\s*"id"\s*:')
+_CANDIDATE = re.compile(r'\{\s*"id"\s*:\s*"[0-9a-f]{8}-')
 _BLANKS = re.compile(r"[ \t\r\0]*")
 _OPEN_OR_END = re.compile(r"[ \t\r\0]*(?:\{|\Z)")
 #: What a line of the usual form holds once.
