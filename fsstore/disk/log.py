@@ -44,7 +44,7 @@ class Log:
         fold: Makes what a writer must know of the log.
     """
 
-    __slots__ = ("_directory", "_fold", "_lock", "_missing", "_owner", "path", "root")
+    __slots__ = ("_directory", "_fold", "_lock", "_missing", "_owner", "_taint", "path", "root")
 
     def __init__(
         self, root: Root, path: str, lock: str, owner: str, missing: Callable[[], Exception], fold: Callable[[], Fold] = Fold
@@ -53,6 +53,7 @@ class Log:
         self.path = path
         self._lock = root.locks[lock]
         self._directory = os.path.dirname(path)
+        self._taint = f"{root.path}/{layout.TAINTED}/{layout.taint_name(path.removeprefix(root.path + '/'))}"
         self._owner = owner
         self._missing = missing
         self._fold = fold
@@ -313,21 +314,17 @@ class Log:
         own = zip(data.split(b"\n"), ids, strict=False)  # JSON escapes newlines; behind the last one stands nothing
         return b"".join(line + b"\n" for line, id in own if id not in held)
 
-    def _taint(self) -> str:
-        below = self.path[len(self.root.path) + 1 :]
-        return f"{self.root.path}/{layout.TAINTED}/{layout.taint_name(below)}"
-
     def _is_tainted(self) -> bool:
-        return self.path in self.root.tainted or fs.exists(self._taint(), 0)
+        return self.path in self.root.tainted or fs.exists(self._taint, 0)
 
     def _set_taint(self, lock: Lock) -> None:
         """Tell every writer that syncs of this file prove nothing any more (fsync(2): an error is reported once)."""
         self.root.tainted.add(self.path)
         with contextlib.suppress(OSError):  # a disk that fails may refuse this too; this process knows all the same
-            self.root.with_own_directories(lambda: fs.close(fs.open_lock(self._taint())))
+            self.root.with_own_directories(lambda: fs.close(fs.open_lock(self._taint)))
             lock.signal()
 
     def _clear_taint(self) -> None:
         self.root.tainted.discard(self.path)
         with contextlib.suppress(FileNotFoundError):
-            fs.unlink(self._taint())
+            fs.unlink(self._taint)
