@@ -87,7 +87,7 @@ def raw_blocks_back(fd: int, end: int, block: int = 1 << 14) -> Iterator[tuple[i
     while end > 0:
         start = max(0, end - block)
         data = fs.read_range(fd, start, end) + rest
-        cut = data.find(b"\n") + 1 if start else 0
+        cut = data.find(b"\n", 0, -1) + 1 if start else 0
         if start and not cut:
             block, rest, end = block * 2, data, start  # one line longer than the block
             continue

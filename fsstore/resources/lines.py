@@ -26,7 +26,7 @@ def last_usual(data: bytes, begin: int, newest: bytes) -> int:
     If not, -1.
     """
     find, end = data.find, len(data)
-    start, stop, count, chained = -1, begin, 0, True
+    start, stop, count = -1, begin, 0
     if data[-1:] != b"\n":
         return -1
     while stop < end:
@@ -34,11 +34,8 @@ def last_usual(data: bytes, begin: int, newest: bytes) -> int:
         id = data[start + 7 : start + 43]
         if id <= newest or data[start : start + 7] != HEAD or data[start + 94 : start + 104] != ROLE:
             return -1
-        if chained and count and data[start + 58 : start + 94] != newest:
-            chained = False
         newest, count = id, count + 1
         stop = find(b"\n", start) + 1
         if data[stop - 2] != _CLOSED:
             return -1
-    # Where each stands below the one before, none can hide a second record: the next would stand below that one.
-    return start if chained or data.count(codec.QUOTED_ID, begin) == count else -1
+    return start if data.count(codec.QUOTED_ID, begin) == count else -1  # else one of them holds a second record

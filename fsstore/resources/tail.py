@@ -41,7 +41,7 @@ class Tail:
         self._fd = fd
         self._stamp = stamp
         self._limit = limit
-        self._gone: set[Json] = set()
+        self._gone: set[str] = set()
         self._wanted: bytes | None = None  # None: the leaf is not known yet
         self._before = _ABOVE_ALL
         self._joined = False
@@ -71,9 +71,9 @@ class Tail:
                 if done and not in_rest:
                     if is_usual(raw):
                         self._ascends(id)
-                    else:
-                        self._take_line(raw)
-                    return None  # one line more was looked at: a second record of the last one's id would stand there
+                    elif not self._take_line(raw):
+                        continue
+                    return None  # one record more was looked at: a second one of the last one's id would stand there
                 if not in_rest and idle > _PATIENCE and self._wanted is not None:
                     return self._jump(at)
                 if is_usual(raw):
@@ -137,7 +137,8 @@ class Tail:
             raise NeedIndex  # out of order, or a second record of one id
         self._before = id
 
-    def _take_line(self, raw: bytes) -> None:
+    def _take_line(self, raw: bytes) -> bool:
+        """Take what a line holds; say whether that is any record."""
         line = codec.read_line(raw)
         for piece in reversed(line.records):
             id = piece.record["id"].encode()
@@ -146,6 +147,7 @@ class Tail:
             codec.check_type(piece.record)
             if not self._is_done():
                 self._take(piece.record, id)
+        return bool(line.records)
 
     def _take(self, record: Object, id: bytes) -> None:
         kind = record.get("type")
@@ -155,7 +157,7 @@ class Tail:
             if self._wanted is None:
                 self._want(record.get("leaf_id"))
         elif kind == "removed":
-            self._gone.add(record.get("message_id"))
+            self._lose(record.get("message_id"))
         elif kind == "gone":
             if id == self._wanted:
                 self._want(record.get("parent_id"))
@@ -173,8 +175,11 @@ class Tail:
             self._want(record.get("parent_id"))
         elif id < self._wanted:
             raise NeedIndex  # the wanted message is not where it must be
-        if record.get("replaces") is not None:
-            self._gone.add(record["replaces"])
+        self._lose(record.get("replaces"))
+
+    def _lose(self, id: Json) -> None:
+        if isinstance(id, str):  # else it names nothing
+            self._gone.add(id)
 
     def _want(self, id: Json) -> None:
         if id is None:

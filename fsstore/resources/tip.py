@@ -82,7 +82,7 @@ class Tip(Fold):
         if line is None or len(line.records) != 1:
             return False
         record = line.records[0].record
-        if not is_message(record) or not _RARE.isdisjoint(record):
+        if record["id"].encode() != data[last + 7 : last + 43] or not is_message(record) or not _RARE.isdisjoint(record):
             return False
         self.know(record["id"])
         self.moved(self.greatest)
