@@ -132,8 +132,10 @@ def new_draft(
         codec.check_json(content, "content")
     if item is not ABSENT:
         codec.check_json(item, "item")
-    if given_id is not None and not _text("given_id", given_id):
-        raise ValueError("given_id must have at least one character")
+    if given_id is not None:
+        given_id = _text("given_id", given_id)
+        if not given_id:
+            raise ValueError("given_id must have at least one character")
     draft = usual_draft(given_id or "", None, role, content, int(_time()) if created_at is None else _seconds(created_at))
     draft.item = item
     if run_id is not None:

@@ -645,3 +645,73 @@ def test_random_long_histories_agree_all_the_way(tmp_path: Path, seed: int, camp
             if step % 8 == 7:
                 history.store.close()
                 assert_tail_agrees(history.root)
+
+
+# What stands between two records, or hides a second one
+
+
+@pytest.mark.damaged
+@pytest.mark.parametrize("between", [b"\n", b'{"id":"0~\n', b"<<<<<<< ours\n", b"\r\n\n"])
+@pytest.mark.parametrize("twin", [{"content": "aaa"}, {"type": "gone"}, {"given_id": "other"}])
+def test_a_second_record_of_an_id_is_seen_past_what_is_no_record(root: Path, between: bytes, twin: dict[str, Any]) -> None:
+    sent = fill(root, 400)
+    for at in (0, 399):
+        lines = log_of(root).read_bytes().splitlines(keepends=True)
+        again = {**message(sent[at].record_id, sent[at - 1].record_id if at else None), **twin}
+        lines[at + 1 : at + 1] = [between, line_of(again)]
+        log_of(root).write_bytes(b"".join(lines))
+        with opened(root) as messages:
+            assert messages  # reads all of it
+            messages.append("user", "leaves a stamp")
+        assert_tail_agrees(root)
+
+
+@pytest.mark.damaged
+@pytest.mark.parametrize("odd", [["x"], {"a": 1}, 7, None])
+@pytest.mark.parametrize("key", ["message_id", "replaces"])
+def test_a_removal_that_names_no_text_removes_nothing(root: Path, key: str, odd: Any) -> None:
+    sent = fill(root, 400)
+    id = clock.new_id(sent[-1].record_id)
+    append_lines(
+        root, {"id": id, "type": "removed", key: odd} if key == "message_id" else message(id, sent[-1].record_id, replaces=odd)
+    )
+    assert_tail_agrees(root)
+
+
+def test_a_line_longer_than_every_block_is_read_twice_at_the_most(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size, read = 20_000_000, []
+    with Store.open(root, durability="process") as store:
+        messages = store.threads.create("t").messages
+        sent = [messages.append("user", "first"), messages.append("user", "y" * size)]
+    real = fs.read_at
+
+    def counted(fd: int, count: int, at: int) -> bytes:
+        data = real(fd, count, at)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(fs, "read_at", counted)
+    assert newest(root, 2) == sent
+    assert sum(read) < 2 * size + 100_000  # once for the stamp
+    assert len(read) < 60
+
+
+@pytest.mark.damaged
+@pytest.mark.parametrize(
+    "second", [{"type": "removed"}, {"type": "clear", "leaf_ids": []}, {"role": "user", "content": "older or newer"}]
+)
+@pytest.mark.parametrize("fragment", [False, True])
+def test_a_live_writer_sees_a_second_record_in_a_neighbours_line(root: Path, second: dict[str, Any], fragment: bool) -> None:
+    sent = fill(root, 400)
+    with opened(root) as messages:
+        last = messages.append("user", "the log is held open from here on")
+        ids = [clock.new_id(last.record_id)]
+        for _ in range(3):
+            ids.append(clock.new_id(ids[-1]))
+        first = line_of(message(ids[0], last.record_id, "side"))[: -20 if fragment else -1]
+        hidden = {"id": ids[1], "parent_id": None, "message_id": sent[-1].record_id, **second}
+        with log_of(root).open("ab") as file:
+            file.write(first + line_of(hidden) + (b"" if fragment else line_of(message(ids[2], ids[0], "behind it"))))
+        expected = read_exactly(root, "t").branch
+        assert messages.append("user", "mine").parent_id == (expected[-1].id if expected else None)
+    assert_tail_agrees(root)
