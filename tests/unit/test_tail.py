@@ -652,13 +652,17 @@ def test_random_long_histories_agree_all_the_way(tmp_path: Path, seed: int, camp
 
 @pytest.mark.damaged
 @pytest.mark.parametrize("between", [b"\n", b'{"id":"0~\n', b"<<<<<<< ours\n", b"\r\n\n"])
-@pytest.mark.parametrize("twin", [{"content": "aaa"}, {"type": "gone"}, {"given_id": "other"}])
-def test_a_second_record_of_an_id_is_seen_past_what_is_no_record(root: Path, between: bytes, twin: dict[str, Any]) -> None:
+@pytest.mark.parametrize("twin", [{"content": ""}, {"type": "gone"}, {"given_id": "other"}])
+@pytest.mark.parametrize("first", [False, True])
+def test_a_second_record_of_an_id_is_seen_past_what_is_no_record(
+    root: Path, between: bytes, twin: dict[str, Any], first: bool
+) -> None:
     sent = fill(root, 400)
     for at in (0, 399):
         lines = log_of(root).read_bytes().splitlines(keepends=True)
         again = {**message(sent[at].record_id, sent[at - 1].record_id if at else None), **twin}
-        lines[at + 1 : at + 1] = [between, line_of(again)]
+        place = lines.index(next(line for line in lines if sent[at].record_id.encode() == line[7:43]))
+        lines[place : place + 1] = [line_of(again), between, lines[place]] if first else [lines[place], between, line_of(again)]
         log_of(root).write_bytes(b"".join(lines))
         with opened(root) as messages:
             assert messages  # reads all of it
@@ -697,21 +701,27 @@ def test_a_line_longer_than_every_block_is_read_twice_at_the_most(root: Path, mo
 
 
 @pytest.mark.damaged
-@pytest.mark.parametrize(
-    "second", [{"type": "removed"}, {"type": "clear", "leaf_ids": []}, {"role": "user", "content": "older or newer"}]
-)
-@pytest.mark.parametrize("fragment", [False, True])
-def test_a_live_writer_sees_a_second_record_in_a_neighbours_line(root: Path, second: dict[str, Any], fragment: bool) -> None:
-    sent = fill(root, 400)
+def test_a_live_writer_sees_a_second_record_in_a_line_of_a_chain(root: Path) -> None:
+    fill(root, 400)
     with opened(root) as messages:
         last = messages.append("user", "the log is held open from here on")
         ids = [clock.new_id(last.record_id)]
-        for _ in range(3):
+        for _ in range(2):
             ids.append(clock.new_id(ids[-1]))
-        first = line_of(message(ids[0], last.record_id, "side"))[: -20 if fragment else -1]
-        hidden = {"id": ids[1], "parent_id": None, "message_id": sent[-1].record_id, **second}
+        lines = line_of(message(ids[0], last.record_id))[:-1], line_of({"id": ids[1], "type": "!new"})
+        log_of(root).write_bytes(log_of(root).read_bytes() + b"".join(lines) + line_of(message(ids[2], ids[0])))
+        with pytest.raises(FormatError):
+            messages.append("user", "mine")
+
+
+@pytest.mark.damaged
+def test_a_live_writer_takes_no_older_record_behind_a_fragment_for_the_leaf(root: Path) -> None:
+    sent = fill(root, 400)
+    with opened(root) as messages:
+        last = messages.append("user", "the log is held open from here on")
+        fragment = line_of(message(clock.new_id(last.record_id), last.record_id, "torn"))[:-20]
+        older = clock.spell_id(clock.stamp_of(sent[0].record_id) - 1, "8000-000000000000")
         with log_of(root).open("ab") as file:
-            file.write(first + line_of(hidden) + (b"" if fragment else line_of(message(ids[2], ids[0], "behind it"))))
-        expected = read_exactly(root, "t").branch
-        assert messages.append("user", "mine").parent_id == (expected[-1].id if expected else None)
+            file.write(fragment + line_of(message(older, None, "older")))
+        assert messages.append("user", "mine").parent_id == last.id
     assert_tail_agrees(root)
