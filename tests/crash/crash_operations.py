@@ -68,7 +68,7 @@ def unsorted(desk: Desk) -> None:
 def tainted(desk: Desk) -> None:
     conversation(desk)
     messages = desk["t"].messages
-    with open(messages._log._taint(), "wb"):
+    with open(messages._log._taint, "wb"):
         pass
 
 

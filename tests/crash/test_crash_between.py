@@ -40,7 +40,7 @@ def archive(store: Store) -> None:
 
 def rewrite(store: Store) -> None:
     """As a writer does after another one's sync failed: the same bytes in a new file."""
-    fs.close(fs.open_lock(store.thread("t").messages._log._taint()))
+    fs.close(fs.open_lock(store.thread("t").messages._log._taint))
     append(store)
 
 
