@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from time import time as _time
 
 from fsstore import clock, codec
 from fsstore.codec import ABSENT
@@ -125,7 +124,7 @@ def new_draft(
     """
     plain = item is ABSENT and given_id is None and created_at is None and run_id is None and not extra
     if plain and type(role) is str and type(content) is str and role.isascii() and content.isascii():
-        return usual_draft("", None, role, content, int(_time()))
+        return usual_draft("", None, role, content, clock.now())
     if type(role) is not str or not role.isascii():
         role = _text("role", role)
     if type(content) is not str or not content.isascii():
@@ -136,7 +135,7 @@ def new_draft(
         given_id = _text("given_id", given_id)
         if not given_id:
             raise ValueError("given_id must have at least one character")
-    draft = usual_draft(given_id or "", None, role, content, int(_time()) if created_at is None else _seconds(created_at))
+    draft = usual_draft(given_id or "", None, role, content, clock.now() if created_at is None else _seconds(created_at))
     draft.item = item
     if run_id is not None:
         draft.run_id = _text("run_id", run_id)

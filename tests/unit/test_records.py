@@ -29,9 +29,10 @@ from fsstore import (
     ThreadMetadata,
     ThreadStatus,
     clock,
+    codec,
 )
 from fsstore.records.message_views import blocks_of, text_of
-from fsstore.records.messages import draft_of, make_message, new_draft
+from fsstore.records.messages import OWN_KEYS, draft_of, make_message, new_draft
 
 RECORD_ID = "01990000-0000-7000-8000-00000000000a"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -202,6 +203,30 @@ MESSAGE = {"id": RECORD_ID, "parent_id": None, "role": "user", "content": "x", "
 
 def stored(**fields: Any) -> Message:
     return make_message({**MESSAGE, **fields}, None)
+
+
+@given(
+    content=JSON,
+    item=JSON | st.just(ABSENT),
+    created_at=st.integers(-(2**63), 2**63),
+    extra=st.dictionaries(TEXT | st.sampled_from(sorted(OWN_KEYS)), JSON, max_size=5),
+)
+def test_a_message_says_before_and_after_the_disk_the_same(
+    content: Any, item: Any, created_at: int, extra: dict[str, Any]
+) -> None:
+    extra = {name: value for name, value in extra.items() if name not in ("role", "content", "item", "created_at", "run_id")}
+    draft = new_draft("user", content, item, None, created_at, "run", extra)
+    line = codec.encode_line(draft.record(RECORD_ID, None))
+    draft.id = draft.record_id = RECORD_ID
+    assert make_message(json.loads(line), None) == draft.done()
+
+
+@pytest.mark.parametrize("name", sorted(OWN_KEYS))
+def test_a_callers_key_of_the_stores_own_name_is_kept_under_extra(name: str) -> None:
+    record = new_draft("user", "x", extra={name: {"mine": 1}, "other": 2}).record(RECORD_ID, None)
+    assert record["extra"] == {name: {"mine": 1}}
+    assert record.get(name) != {"mine": 1}
+    assert stored(**record).extra == {name: {"mine": 1}, "other": 2}
 
 
 @pytest.mark.parametrize("hidden", [None, 5, "text", [1], {"a": 1}, {}])
