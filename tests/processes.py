@@ -12,6 +12,7 @@ import importlib
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
@@ -131,6 +132,7 @@ def _main() -> None:
     try:
         answer = ("returned", getattr(importlib.import_module(module), name)(*args))
     except BaseException as error:
+        error.add_note(f"in the child:\n{traceback.format_exc()}")
         answer = ("raised", error)
     _parent.send(answer)
 

@@ -221,8 +221,10 @@ class Log:
             in_place = (status.st_ino, status.st_ctime_ns) == writer.directory or self._is_in_place(writer)
         except FileNotFoundError:
             in_place = False
-        except BaseException:
+        except BaseException as error:
             self._cut_off(writer, written)
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = self.path  # write(2) knows only a descriptor
             raise
         if not in_place:
             self._cut_off(writer, written)

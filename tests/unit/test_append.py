@@ -715,6 +715,13 @@ def test_with_failing_syncs_every_record_is_acknowledged_or_named_and_stands_onc
         assert taints(root) == []
 
 
+def test_an_error_of_the_disk_names_the_log(thread, monkeypatch):
+    faults.fail_once(monkeypatch, "write", errno.ENOSPC)
+    with pytest.raises(OSError, match=r"No space left on device: .*messages\.jsonl") as raised:
+        thread.messages.append("user", "x")
+    assert raised.value.filename == thread.messages.path
+
+
 # Step 6: was it still the file at its path?
 
 
