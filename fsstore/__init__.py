@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fsstore.codec import ABSENT as ABSENT
     from fsstore.codec import Damage as Damage
     from fsstore.errors import AlreadyExistsError as AlreadyExistsError
+    from fsstore.errors import CheckpointNotFoundError as CheckpointNotFoundError
     from fsstore.errors import CorruptError as CorruptError
     from fsstore.errors import FormatError as FormatError
     from fsstore.errors import InvalidNameError as InvalidNameError
@@ -29,12 +30,17 @@ if TYPE_CHECKING:
     from fsstore.errors import StoreError as StoreError
     from fsstore.errors import SyncFailedError as SyncFailedError
     from fsstore.errors import ThreadNotFoundError as ThreadNotFoundError
+    from fsstore.records.checkpoints import CheckpointRecord as CheckpointRecord
+    from fsstore.records.enums import JobStateStatus as JobStateStatus
     from fsstore.records.enums import MessageRole as MessageRole
     from fsstore.records.enums import RunStatus as RunStatus
     from fsstore.records.enums import RunStepStatus as RunStepStatus
     from fsstore.records.enums import RunStepType as RunStepType
     from fsstore.records.enums import SessionSource as SessionSource
+    from fsstore.records.enums import ThreadGoalStatus as ThreadGoalStatus
     from fsstore.records.enums import ThreadStatus as ThreadStatus
+    from fsstore.records.goals import ThreadGoalRecord as ThreadGoalRecord
+    from fsstore.records.jobs import JobStateRecord as JobStateRecord
     from fsstore.records.message_views import MessageRecord as MessageRecord
     from fsstore.records.message_views import ThreadMessage as ThreadMessage
     from fsstore.records.messages import Message as Message
@@ -47,8 +53,15 @@ if TYPE_CHECKING:
     from fsstore.records.threads import ThreadInfo as ThreadInfo
     from fsstore.records.threads import ThreadListFilters as ThreadListFilters
     from fsstore.records.threads import ThreadMetadata as ThreadMetadata
+    from fsstore.records.tools import DynamicToolRecord as DynamicToolRecord
+    from fsstore.records.workflows import BranchRun as BranchRun
+    from fsstore.records.workflows import ControlNodeRun as ControlNodeRun
+    from fsstore.records.workflows import LeafRun as LeafRun
+    from fsstore.records.workflows import TeacherCandidate as TeacherCandidate
+    from fsstore.records.workflows import WorkflowRun as WorkflowRun
     from fsstore.resources.runs import RunHandle as RunHandle
-    from fsstore.resources.threads import ThreadHandle as ThreadHandle
+    from fsstore.resources.thread import ThreadHandle as ThreadHandle
+    from fsstore.resources.workflows import WorkflowHandle as WorkflowHandle
     from fsstore.store import Store as Store
     from fsstore.stores.state import StateStore as StateStore
     from fsstore.stores.thread import ThreadStore as ThreadStore
@@ -59,17 +72,25 @@ __version__ = "0.1.0"
 _HOMES = {
     "codec": "ABSENT Damage",
     "errors": (
-        "AlreadyExistsError CorruptError FormatError InvalidNameError LockTimeoutError MessageNotFoundError NotFoundError"
-        " ReadOnlyError RunInTerminalStateError RunNotFoundError RunStepNotFoundError StoreError SyncFailedError"
-        " ThreadNotFoundError"
+        "AlreadyExistsError CheckpointNotFoundError CorruptError FormatError InvalidNameError LockTimeoutError"
+        " MessageNotFoundError NotFoundError ReadOnlyError RunInTerminalStateError RunNotFoundError RunStepNotFoundError"
+        " StoreError SyncFailedError ThreadNotFoundError"
     ),
-    "records.enums": "MessageRole RunStatus RunStepStatus RunStepType SessionSource ThreadStatus",
+    "records.checkpoints": "CheckpointRecord",
+    "records.enums": (
+        "JobStateStatus MessageRole RunStatus RunStepStatus RunStepType SessionSource ThreadGoalStatus ThreadStatus"
+    ),
+    "records.goals": "ThreadGoalRecord",
+    "records.jobs": "JobStateRecord",
     "records.message_views": "MessageRecord ThreadMessage",
     "records.messages": "Message",
     "records.runs": "Run RunError RunInfo RunStep StepInfo",
     "records.threads": "Thread ThreadInfo ThreadListFilters ThreadMetadata",
+    "records.tools": "DynamicToolRecord",
+    "records.workflows": "BranchRun ControlNodeRun LeafRun TeacherCandidate WorkflowRun",
     "resources.runs": "RunHandle",
-    "resources.threads": "ThreadHandle",
+    "resources.thread": "ThreadHandle",
+    "resources.workflows": "WorkflowHandle",
     "store": "Store",
     "stores.state": "StateStore",
     "stores.thread": "ThreadStore",

@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 from enum import Enum
+from math import isfinite
 
 import orjson
 
@@ -18,7 +19,7 @@ from fsstore.errors import FormatError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any, Final, TypeAlias
 
     #: A JSON value: None, bool, int (64 bits), float (finite), str, list of values, dict of str to values.
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
 _STRICT = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _LINE = _STRICT | orjson.OPT_APPEND_NEWLINE
 _DOCUMENT = _STRICT | orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS
-_PLAIN = frozenset({str, bool, type(None)})
 #: Types that orjson reads exactly: an integer over 64 bits comes as a float, never as another integer.
-_EXACT = _PLAIN | {int}
+_EXACT = frozenset({str, bool, type(None), int})
 
 #: The keys of a message's line that has none but those that every one has.
 USUAL_KEYS = ("id", "parent_id", "role", "content", "created_at")
@@ -106,24 +106,27 @@ def check_json(value: Json, what: str) -> None:
         orjson.dumps(value, option=_STRICT)  # refuses what is endless, so that the walk below ends
     except TypeError as error:
         raise ValueError(f"{what} cannot be stored as JSON: {error}") from None
-    for item in _walk(value):
-        kind = type(item)
-        if kind is float:
-            if item != item or item in (float("inf"), float("-inf")):
-                raise ValueError(f"{what} cannot be stored as JSON: {item} is no JSON number")
-        elif kind not in _PLAIN and kind not in (int, list, dict):
-            raise ValueError(f"{what} cannot be stored as JSON: {kind.__name__} would come back as another type")
+    for item in _rest(value):
+        if type(item) is not float:
+            raise ValueError(f"{what} cannot be stored as JSON: {type(item).__name__} would come back as another type")
+        if not isfinite(item):
+            raise ValueError(f"{what} cannot be stored as JSON: {item} is no JSON number")
 
 
-def _walk(value: Json) -> Iterator[Json]:
-    open_values = [value]
-    while open_values:
-        item = open_values.pop()
-        yield item
-        if isinstance(item, dict):
-            open_values.extend(item.values())
-        elif isinstance(item, (list, tuple)):
-            open_values.extend(item)
+def _rest(value: Json) -> Iterator[Json]:
+    """Give what in a value, at any depth, is neither of a type that orjson keeps exactly nor a list or an object."""
+    waiting: list[Iterable[Json]] = [(value,)]
+    while waiting:
+        for item in waiting.pop():
+            kind = type(item)
+            if kind in _EXACT:
+                continue
+            if kind is dict:
+                waiting.append(item.values())
+            elif kind is list:
+                waiting.append(item)
+            else:
+                yield item
 
 
 def encode_line(record: Object) -> bytes:
@@ -180,7 +183,7 @@ def decode_object(data: bytes) -> Object:
     value = orjson.loads(data)
     if type(value) is not dict:
         raise ValueError(f"{type(value).__name__} where an object belongs")
-    if _EXACT.issuperset(map(type, value.values())) or not any(map(_maybe_rounded, value.values())):
+    if _EXACT.issuperset(map(type, value.values())) or not any(abs(item) >= 2**63 for item in _rest(value)):  # floats
         return value
     return _exact(data)
 
@@ -195,10 +198,6 @@ def decode_usual(raw: bytes) -> tuple[str, str | None, str, str, int] | None:
         return None
     usual = type(role) is str and type(content) is str and type(created_at) is int and len(record) == len(USUAL_KEYS)
     return (id, parent_id, role, content, created_at) if usual and (parent_id is None or type(parent_id) is str) else None
-
-
-def _maybe_rounded(value: Json) -> bool:
-    return any(type(item) is float and abs(item) >= 2**63 for item in _walk(value))
 
 
 def _exact(data: bytes) -> Object:

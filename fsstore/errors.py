@@ -4,6 +4,7 @@
     ├── NotFoundError (LookupError)
     │   ├── ThreadNotFoundError
     │   ├── MessageNotFoundError
+    │   ├── CheckpointNotFoundError
     │   ├── RunNotFoundError
     │   └── RunStepNotFoundError
     ├── AlreadyExistsError (FileExistsError)
@@ -51,9 +52,11 @@ class NotFoundError(StoreError, LookupError):
 
     kind = "record"
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str, kind: str | None = None) -> None:
         super().__init__()
         self.id = id
+        if kind is not None:
+            self.kind = kind
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id} not found"
@@ -69,6 +72,12 @@ class MessageNotFoundError(NotFoundError):
     """No message of the thread has this id, or it was removed."""
 
     kind = "message"
+
+
+class CheckpointNotFoundError(NotFoundError):
+    """The thread has no checkpoint of this id."""
+
+    kind = "checkpoint"
 
 
 class RunNotFoundError(NotFoundError):

@@ -20,6 +20,14 @@ STEPS = "steps"
 META = "meta.json"
 MESSAGES = "messages.jsonl"
 STATUS = "status.json"
+GOAL = "goal.json"
+USAGE = "usage.jsonl"
+TOOLS = "tools.json"
+CHECKPOINTS = "checkpoints"
+JOBS = "jobs"
+WORKFLOWS = "workflows"
+RUN = "run.json"
+BRANCHES, LEAVES, CONTROL_NODES, CANDIDATES = "branches", "leaves", "control_nodes", "candidates"
 INDEX = "session_index.jsonl"
 OWN = ".fsstore"
 LOCKS, TMP, TRASH, CACHE, TAINTED = (f"{OWN}/{name}" for name in ("locks", "tmp", "trash", "cache", "tainted"))
@@ -101,12 +109,12 @@ def decode_name(name: str) -> str | None:
 
 
 def stripe(name: str) -> str:
-    """Give the lock file of a thread's directory name: one of 256, `thread-00` to `thread-ff`."""
+    """Give the lock file of a directory of a thread or a workflow run: one of 256, `thread-00` to `thread-ff`."""
     return f"thread-{zlib.crc32(name.encode()) % STRIPES:02x}"
 
 
-def log_lock(file: str) -> str:
-    """Give the lock file of a store-wide log."""
+def store_lock(file: str) -> str:
+    """Give the lock file of a store-wide log or collection."""
     return file.removesuffix(".jsonl")
 
 
@@ -121,9 +129,9 @@ def document_id(file: str) -> str | None:
     return decode_name(file.removesuffix(DOCUMENT_SUFFIX))
 
 
-def trash_name(name: str, deletion: str) -> str:
-    """Give the name under the trash of a thread directory, unique by the id of its deletion."""
-    return f"{deletion}.{name}"
+def trash_path(below: str, deletion: str) -> str:
+    """Give the place in the trash, below the root, of what stood at a path below the root; unique by the deletion's id."""
+    return f"{TRASH}/{deletion}/{below}"
 
 
 def temp_name(file: str, host: str, pid: int, salt: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cached_property
 
 from fsstore import codec, layout
 from fsstore.disk import fs
@@ -11,7 +12,10 @@ from fsstore.disk.root import Root
 from fsstore.errors import FormatError
 from fsstore.resources.indexes import Indexes
 from fsstore.resources.names import Names
-from fsstore.resources.threads import ThreadHandle, Threads
+from fsstore.resources.session_index import SessionIndex
+from fsstore.resources.thread import ThreadHandle
+from fsstore.resources.threads import Threads
+from fsstore.resources.views import Views
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from fsstore.resources.jobs import Jobs
+    from fsstore.resources.workflows import Workflows
     from fsstore.upkeep.check import Problem
 
 VERSION = 1
@@ -33,14 +39,32 @@ class Store:
     Attributes:
         root: The directory, absolute.
         threads: The threads.
+        names: What they are called, and what others are called that are not here.
     """
 
     def __init__(self, root: Root) -> None:
         self._root = root
         self.root = root.path
-        self._indexes = Indexes()
-        root.on_fork.append(self._indexes.forget)
-        self.threads = Threads(root, self._indexes, Names(root))
+        indexes, views, index = Indexes(), Views(), SessionIndex(root)
+        root.on_fork += [indexes.forget, views.forget, index.forget]
+        self.threads = Threads(root, indexes, views, index)
+        self.names = Names(self.threads, index)
+
+    # Both are imported when they are first used: most programs need neither.
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """The jobs."""
+        from fsstore.resources.jobs import Jobs
+
+        return Jobs(self._root)
+
+    @cached_property
+    def workflows(self) -> Workflows:
+        """The workflow traces."""
+        from fsstore.resources.workflows import Workflows
+
+        return Workflows(self._root)
 
     @classmethod
     def open(
@@ -81,6 +105,7 @@ class Store:
             disk.make_own_directories()
             _sweep(path)
             store.threads.finish_deletions()
+            store.threads.rebuild_index()
         return store
 
     def thread(self, id: str) -> ThreadHandle:

@@ -429,7 +429,11 @@ def _calls(node: ast.AST) -> list[str]:
 
 def _takes_lock(node: ast.AST) -> bool:
     held = [item.context_expr for inner in ast.walk(node) if isinstance(inner, ast.With) for item in inner.items]
-    taken = any(name.endswith((".locks", "._locked", ".lock")) for expression in held for name in names_used(expression))
+    taken = any(
+        name.endswith((".locks", "._locked", ".lock", ".locked", ".lock_existing"))
+        for expression in held
+        for name in names_used(expression)
+    )
     return taken or any(called.endswith(LOCKING_CALLS) for called in _calls(node))
 
 

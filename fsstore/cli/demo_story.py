@@ -8,7 +8,7 @@ from fsstore.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from fsstore.resources.threads import ThreadHandle
+    from fsstore.resources.thread import ThreadHandle
 
 NAME = "fix-the-date-parser"
 _LOOK = [

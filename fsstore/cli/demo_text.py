@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fsstore.cli.demo_race import Racer
     from fsstore.codec import Damage
-    from fsstore.resources.threads import ThreadHandle
+    from fsstore.resources.thread import ThreadHandle
     from fsstore.upkeep.check import Problem
 
 
@@ -61,7 +61,7 @@ class Text:
     def folder(self, root: str, thread: ThreadHandle) -> None:
         """Show the files."""
         self._title("2. On disk: plain files")
-        self._rows(*folder_rows(root, thread.name))
+        self._rows(*folder_rows(root, thread.place.name))
         self._say("A message is one line of messages.jsonl, and lines are only ever added. The first one:")
         self._rows(fs.read_file(thread.messages.path).decode().partition("\n")[0])
         self._say("Nothing else holds the truth: ls, grep, git diff and rsync work on it.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
 
-    from fsstore.resources.threads import ThreadHandle
+    from fsstore.resources.thread import ThreadHandle
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fsstore.records.messages import Message
     from fsstore.records.threads import ThreadInfo
-    from fsstore.resources.threads import ThreadHandle
+    from fsstore.resources.thread import ThreadHandle
     from fsstore.store import Store
 
 #: Columns for the ids of a list; in a terminal longer ones are cut.

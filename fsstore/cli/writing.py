@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-    from fsstore.resources.threads import ThreadHandle
+    from fsstore.resources.thread import ThreadHandle
     from fsstore.store import Store
     from fsstore.upkeep.imports import Imported
 

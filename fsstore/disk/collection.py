@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os.path
 
-from fsstore import layout
+from fsstore import clock, layout
 from fsstore.disk import document, fs
 from fsstore.errors import CorruptError, InvalidNameError
 
@@ -23,15 +23,17 @@ class Collection:
         root: The store's directory.
         directory: Where they are.
         file: The document's file within a directory of its own (`runs/<run>/status.json`); None where the document is
-            the entry itself (`steps/<step>.json`).
+            the entry itself (`steps/<step>.json`). Then each write has an id greater than every one in the collection.
     """
 
-    __slots__ = ("_file", "_root", "directory")
+    __slots__ = ("_file", "_known", "_root", "directory")
 
     def __init__(self, root: Root, directory: str, file: str | None = None) -> None:
         self._root = root
         self.directory = directory
         self._file = file
+        #: The directory's inode and time of change just after the last write here, and that write's id.
+        self._known: tuple[tuple[int, int], str] | None = None
 
     def path(self, id: str) -> str:
         """Give the document's path of an id; touches no disk."""
@@ -47,27 +49,108 @@ class Collection:
         fields = document.read(self.path(id))
         return None if fields is None else self._checked(self.path(id), fields, id)
 
+    def put(self, id: str, change: Callable[[Object | None], Mapping[str, Json]], version: str | None = None) -> Object:
+        """Insert a document, or replace it by what `change` makes of it (None: of nothing); the caller holds the lock."""
+        path = self.path(id)
+        before = document.read_any(path)
+        there = before is not None and before.get("deleted") is not True
+        fields = change(self._checked(path, before, id) if before is not None and there else None)
+        fs.make_directories(os.path.dirname(path))
+        return self._write(path, {**fields, "id": id}, before, version)
+
     def create(
         self, id: str, fields: Mapping[str, Json], exists: Callable[[], Exception], version: str | None = None
     ) -> Object:
         """Add a document; the caller holds the lock. `exists` makes the error where the id is taken already."""
-        path = self.path(id)
-        old = document.read_any(path)
-        if old is not None and old.get("deleted") is not True:
-            raise exists()
-        fs.make_directories(os.path.dirname(path))
-        return document.write(self._root, path, {**fields, "id": id}, old, version)
+
+        def unless_there(old: Object | None) -> Mapping[str, Json]:
+            if old is not None:
+                raise exists()
+            return fields
+
+        return self.put(id, unless_there, version)
 
     def update(self, id: str, change: Callable[[Object], Mapping[str, Json]], missing: Callable[[], Exception]) -> Object:
-        """Replace a document by what `change` makes of it; the caller holds the lock.
+        """Change some keys of a document; the caller holds the lock.
 
         Keys that `change` does not give stay as they are.
         """
-        old = self.get(id)
-        if old is None:
-            raise missing()
-        kept = {name: value for name, value in old.items() if name != document.VERSIONS}
-        return document.write(self._root, self.path(id), {**kept, **change(old), "id": id}, old)
+
+        def if_there(old: Object | None) -> Mapping[str, Json]:
+            if old is None:
+                raise missing()
+            return {**{name: value for name, value in old.items() if name != document.VERSIONS}, **change(old)}
+
+        return self.put(id, if_there)
+
+    def __contains__(self, id: str) -> bool:
+        try:
+            return document.read(self.path(id)) is not None
+        except CorruptError:
+            return True
+
+    def delete(self, id: str) -> str:
+        """Take a document away, readable or not; give the id of the deletion, empty where nothing was there.
+
+        A copy of it goes to the trash, and what stands in its place says that it was deleted. The caller holds the lock.
+        """
+        version = document.delete(self._root, self.path(id), id, clock.FIRST_ID if self._file else self._newest())
+        if version:
+            self._remember(version)
+        return version
+
+    def newest_first(self) -> Iterator[Object]:
+        """Give every document that can be read, the last written first; only those that are asked for are read whole."""
+        for _, path, id in self._by_version():
+            yield from self._readable(path, id)
+
+    def newest(self) -> Object | None:
+        """Read the document that was written last, or None.
+
+        Raises:
+            CorruptError: It cannot be read; or of another one it cannot be told whether it is newer.
+        """
+        rows = self._by_version()
+        for version, path, _ in rows:
+            if not version and fs.is_file(path):
+                document.read(path)  # says what is wrong
+        for _, path, _ in rows:
+            fields = document.read(path)
+            if fields is not None:
+                return fields
+        return None
+
+    def _by_version(self) -> list[tuple[str, str, str | None]]:
+        rows = [(document.read_newest(path), path, id) for path, id in self._entries()]
+        return sorted(rows, key=lambda row: row[:2], reverse=True)
+
+    def _write(self, path: str, fields: Object, before: Object | None, version: str | None) -> Object:
+        minted = version or self._mint(before)
+        stored = document.write(self._root, path, fields, before, minted)
+        self._remember("" if version else minted)
+        return stored
+
+    def _mint(self, before: Object | None) -> str:
+        """Give the id of the next write: greater than that of the document before, and of all beside it."""
+        own = document.newest(before) if before else clock.FIRST_ID
+        return clock.new_id(own if self._file else max(own, self._newest()))
+
+    def _newest(self) -> str:
+        if self._known and self._known[0] == self._mark():
+            return self._known[1]
+        return max((version for version, _, _ in self._by_version() if version), default=clock.FIRST_ID)
+
+    def _remember(self, version: str) -> None:
+        """Take the id of the write just done as the newest; empty where nobody knows whether it is."""
+        self._known = (self._mark(), version) if version and not self._file else None
+
+    def _mark(self) -> tuple[int, int]:
+        """Give what changes whenever a document is put into the directory (inode(7), st_ctime)."""
+        try:
+            status = fs.stat(self.directory)
+        except FileNotFoundError:
+            return -1, -1
+        return status.st_ino, status.st_ctime_ns
 
     def ids(self) -> Iterator[str]:
         """Give the id of every document, in the order of their names; one that cannot be read has its id in its name."""
@@ -107,7 +190,8 @@ class Collection:
             except InvalidNameError:
                 continue
 
-    def _checked(self, path: str, fields: Object, id: str) -> Object:
+    @staticmethod
+    def _checked(path: str, fields: Object, id: str) -> Object:
         if fields.get("id") != id:
             raise CorruptError(path, f"the document says it is {str(fields.get('id'))[:60]!r}, not {id[:60]!r}")
         return fields

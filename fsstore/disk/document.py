@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from fsstore import clock, codec
 from fsstore.disk import fs
 from fsstore.errors import CorruptError
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 VERSIONS = "versions"
 #: Keys of a document that are the store's own.
 OWN_KEYS = frozenset((VERSIONS, "deleted"))
+#: More bytes than stand behind the state of a document in the usual form.
+_END = 4096
+# A newline inside a JSON string is escaped, so that this stands nowhere else.
+_NEWEST = re.compile(rb'\n  "versions": \{\n    "": "([0-9a-f-]{36})"')
 
 
 def content(fields: Object) -> Object:
@@ -46,6 +52,16 @@ def read_any(path: str) -> Object | None:
     if not clock.is_id(newest(fields)):
         raise CorruptError(path, 'no valid "versions"')
     return fields
+
+
+def read_newest(path: str) -> str:
+    """Give the id of a document's last write, as a rule from the end of the file alone; empty where it cannot be read."""
+    try:
+        found = _NEWEST.search(fs.read_end(path, _END))
+        version = found[1].decode() if found else newest(read_any(path) or {})
+    except (FileNotFoundError, NotADirectoryError, CorruptError):
+        return ""
+    return version if clock.is_id(version) else ""
 
 
 def newest(fields: Object) -> str:
@@ -87,8 +103,29 @@ def write(root: Root, path: str, fields: Mapping[str, Json], old: Object | None,
     return stored
 
 
+def delete(root: Root, path: str, id: str, after: str = clock.FIRST_ID) -> str:
+    """Take a document away, readable or not; give the id of this write (greater than `after`), empty where nothing was there.
+
+    On disk: A copy of its bytes goes to the trash, synced; then what stands in its place says that it was deleted.
+    Crash: The document is there, or it is deleted; a copy may be in the trash before that.
+    Concurrency: The caller holds the lock.
+    """
+    try:
+        old = read_any(path)
+    except CorruptError:
+        old = {VERSIONS: {"": read_newest(path) or clock.FIRST_ID}}
+    if old is None or old.get("deleted") is True:
+        return ""
+    version = clock.new_id(max(newest(old), after))
+    root.copy_to_trash(path, version)
+    write(root, path, {"deleted": True, "id": id}, old, version)
+    return version
+
+
 def _same(fields: Mapping[str, Json], old: Object, name: str) -> bool:
     if name not in fields or name not in old:
         return name not in fields and name not in old
+    if fields[name] != old[name]:
+        return False
     # 1, 1.0 and True are equal in Python, and not on disk.
     return codec.encode_document({"": fields[name]}) == codec.encode_document({"": old[name]})

@@ -89,6 +89,15 @@ def read_start(path: str, count: int) -> bytes:
         close(fd)
 
 
+def read_end(path: str, count: int) -> bytes:
+    """Give the last bytes of a regular file, fewer where it is shorter."""
+    fd = open_read(path)
+    try:
+        return read_at(fd, count, max(0, fstat(fd).st_size - count))
+    finally:
+        close(fd)
+
+
 def read_range(fd: int, start: int, end: int) -> bytes:
     """Give the bytes of a range, fewer where the file is shorter."""
     data = read_at(fd, end - start, start)
@@ -303,11 +312,24 @@ def write_new(path: str, data: bytes) -> None:
         close(fd)
 
 
-def contains(fd: int, needle: bytes) -> bool:
-    """Say whether a file holds some bytes."""
-    at, before = 0, b""
-    while block := read_at(fd, 1 << 20, at):
-        if needle in before + block:
-            return True
-        before, at = block[-len(needle) :], at + len(block)
-    return False
+def contains(path: str, needles: tuple[bytes, ...], buffer: bytearray) -> bool:
+    """Say whether a file holds any of some bytes; through a buffer that is used again and again. No file holds nothing."""
+    try:
+        fd = open_fd(path, os.O_RDONLY | os.O_NONBLOCK | _OPEN)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    at, kept, overlap = 0, 0, max(map(len, needles)) - 1
+    view = memoryview(buffer)
+    try:
+        while count := os.preadv(fd, [view[kept:]], at):
+            end = kept + count
+            if any(buffer.find(needle, 0, end) >= 0 for needle in needles):
+                return True
+            at += count
+            if end < len(buffer):
+                return False  # a short read: the end of the file
+            kept = min(overlap, end)
+            view[:kept] = view[end - kept : end]
+        return False
+    finally:
+        close(fd)

@@ -177,14 +177,31 @@ class Root:
             self.sync_up(os.path.dirname(path))
         return True
 
-    def sync_up(self, directory: str) -> None:
-        """Sync a directory, and at full durability every one above it up to the root.
+    def trash_place(self, path: str, deletion: str) -> str:
+        """Make the place in the trash for what stands at a path; give it."""
+        place = f"{self.path}/{layout.trash_path(path.removeprefix(f'{self.path}/'), deletion)}"
+        self.with_own_directories(lambda: fs.make_directories(os.path.dirname(place)))
+        return place
+
+    def copy_to_trash(self, path: str, deletion: str) -> None:
+        """Put a copy of a document into the trash, synced; the document stays where it is."""
+        self.replace(self.trash_place(path, deletion), fs.read_file(path), sync_directory=True)
+
+    def move_to_trash(self, path: str, deletion: str) -> None:
+        """Rename a directory into the trash; it, and its absence, are synced at either durability."""
+        place = self.trash_place(path, deletion)
+        fs.rename(path, place)
+        self.sync_up(os.path.dirname(place), always=True)
+        self.sync_up(os.path.dirname(path))
+
+    def sync_up(self, directory: str, *, always: bool = False) -> None:
+        """Sync a directory, and at full durability, or `always`, every one above it up to the root.
 
         A directory made by a writer that did not sync is only as durable as its entry in the one above.
         """
         try:
             fs.sync_directory(directory)
-            while self.full and directory != self.path:
+            while (self.full or always) and directory != self.path:
                 directory = os.path.dirname(directory)
                 fs.sync_directory(directory)
         except OSError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from enum import StrEnum
 
+from fsstore import clock, codec
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,8 @@ class Record:
     """
 
     __slots__ = ()
+    #: What errors call such a record.
+    KIND = "the record"
     extra: Object
 
     @classmethod
@@ -48,6 +52,25 @@ class Record:
                 fields[name] = _plain(value)
         return fields
 
+    def over(self, old: Mapping[str, Json] | None) -> Object:
+        """Give the JSON object that replaces an old one: this record, and the keys of the old one that no field knows.
+
+        A time of creation that nobody gave does not replace the old one.
+
+        Raises:
+            ValueError: It holds what JSON cannot.
+        """
+        fields = self.to_json()
+        codec.check_json(fields, self.KIND)
+        if old is None:
+            return fields
+        known = _RESERVED.union(_names(type(self)))
+        fields = {**{name: value for name, value in old.items() if name not in known}, **fields}
+        for name in _TIMES_OF_CREATION:
+            if isinstance(getattr(self, name, None), clock.Moment) and name in old:
+                fields[name] = old[name]
+        return fields
+
     @classmethod
     def _decoded(cls, known: Object) -> Object:
         """Turn texts into the enums of this record's fields."""
@@ -55,6 +78,7 @@ class Record:
 
 
 _RESERVED = frozenset(("versions", "deleted"))
+_TIMES_OF_CREATION = ("created_at", "started_at")
 _cache: dict[type, dict[str, object]] = {}
 
 

@@ -68,3 +68,25 @@ class RunStepStatus(StrEnum):
     def is_terminal(self) -> bool:
         """Whether a step in this status has ended."""
         return self is not RunStepStatus.IN_PROGRESS
+
+
+class ThreadGoalStatus(StrEnum):
+    """Where a thread's goal stands."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    BLOCKED = "blocked"
+    USAGE_LIMITED = "usage_limited"
+    BUDGET_LIMITED = "budget_limited"
+    COMPLETE = "complete"
+
+
+class JobStateStatus(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"

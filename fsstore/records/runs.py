@@ -29,6 +29,8 @@ class RunError(Record):
 class RunInfo(Record):
     """What a run is: its `status.json`. Times are whole Unix seconds."""
 
+    KIND = "the run"
+
     id: str
     thread_id: str
     status: RunStatus | str = RunStatus.QUEUED
@@ -54,6 +56,8 @@ class RunInfo(Record):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepInfo(Record):
     """What a step of a run is: its document under `steps`. Times are whole Unix seconds."""
+
+    KIND = "the step"
 
     id: str
     run_id: str

@@ -23,6 +23,8 @@ class ThreadInfo(Record):
     Times are whole Unix seconds. `metadata` is any JSON value of the caller's.
     """
 
+    KIND = "the thread"
+
     id: str
     name: str | None = None
     preview: str = ""

@@ -7,7 +7,7 @@ import sys
 from copy import copy
 from functools import partial
 
-from fsstore import codec, tree
+from fsstore import codec, layout, tree
 from fsstore.disk import fs
 from fsstore.disk.follow import raw_lines_back
 from fsstore.errors import CorruptError, MessageNotFoundError
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from fsstore.codec import Damage, Object
-    from fsstore.disk.root import Root
     from fsstore.resources.index import Index
     from fsstore.resources.indexes import Indexes
+    from fsstore.resources.place import Place
 
     T = TypeVar("T")
 
@@ -36,14 +36,13 @@ _CHANGING = "it is being changed in place by another program"
 class TreeReader:
     """The reading half of `Messages`."""
 
-    __slots__ = ("_indexes", "_name", "_root", "path", "thread_id")
+    __slots__ = ("_indexes", "_place", "path", "thread_id")
 
-    def __init__(self, root: Root, indexes: Indexes, thread_id: str, name: str, path: str) -> None:
-        self.thread_id = thread_id
-        self.path = path
-        self._root = root
+    def __init__(self, place: Place, indexes: Indexes) -> None:
+        self.thread_id = place.id
+        self.path = place.path(layout.MESSAGES)
+        self._place = place
         self._indexes = indexes
-        self._name = name
 
     def branch(self, limit: int | None = None, *, leaf: str | None = None) -> list[Message]:
         """Give the messages from the root to the current leaf.
@@ -157,16 +156,6 @@ class TreeReader:
         finally:
             fs.close(opened)
 
-    def has_bytes(self, needle: bytes) -> bool:
-        """Say whether the log's bytes hold some others: a sieve before an index is built."""
-        opened = self._open()
-        if opened is None:
-            return False
-        try:
-            return fs.contains(opened, needle)
-        finally:
-            fs.close(opened)
-
     def _newest(self, limit: int) -> list[Message] | None:
         """Read the newest of the branch from the end of the file; None where only the index can tell."""
         opened = self._open()
@@ -267,16 +256,16 @@ class TreeReader:
 
     def stamp(self, fd: int, size: int) -> stamps.Stamp | None:
         """Give the log's stamp, where it is worth one and has one that fits."""
-        return stamps.read(self._root, self._name, fd, size) if size >= stamps.SMALLEST else None
+        return stamps.read(self._place.root, self._place.name, fd, size) if size >= stamps.SMALLEST else None
 
     def forget_stamp(self) -> None:
         """Delete the log's stamp: the log has gone."""
-        stamps.remove(self._root, self._name)
+        stamps.remove(self._place.root, self._place.name)
 
     def keep_stamp(self, mark: stamps.Stamp) -> None:
         """Keep the log's stamp, while the log is there."""
         if fs.is_file(self.path):
-            stamps.write(self._root, self._name, mark)
+            stamps.write(self._place.root, self._place.name, mark)
 
     # What writers ask
 

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from fsstore.codec import Absent, Json, Object
     from fsstore.disk.log import Made
-    from fsstore.disk.root import Root
     from fsstore.disk.writer import Writer
     from fsstore.records.messages import Message
     from fsstore.resources.index import Index
     from fsstore.resources.indexes import Indexes
+    from fsstore.resources.place import Place
 
-    #: Where a message goes: its parent's record id, and what the parent answers to.
-    Place: TypeAlias = tuple[str | None, str | None]
+    #: What a message goes below: its record id, and what it answers to.
+    Above: TypeAlias = tuple[str | None, str | None]
 
 
 class Messages(TreeReader):
@@ -36,12 +36,9 @@ class Messages(TreeReader):
 
     __slots__ = ("_log",)
 
-    def __init__(self, root: Root, indexes: Indexes, thread_id: str, name: str, lock: str, paths: tuple[str, str]) -> None:
-        super().__init__(root, indexes, thread_id, name, paths[0])
-        self._log = Log(root, self.path, lock, paths[1], self._missing, self._tip)
-
-    def _missing(self) -> ThreadNotFoundError:
-        return ThreadNotFoundError(self.thread_id)
+    def __init__(self, place: Place, indexes: Indexes) -> None:
+        super().__init__(place, indexes)
+        self._log = Log(place.root, self.path, place.stripe, place.meta, place.missing, self._tip)
 
     def _tip(self) -> Tip:
         return Tip(self)
@@ -286,7 +283,7 @@ class Messages(TreeReader):
         except ThreadNotFoundError:
             return False
 
-    def _add(self, drafts: list[Draft], above: Callable[[Writer], Place] | None = None) -> list[Message]:
+    def _add(self, drafts: list[Draft], above: Callable[[Writer], Above] | None = None) -> list[Message]:
         """Append messages, each below the one before, the first one below the current leaf or what `above` gives."""
         flat = all(type(draft.content) is str and draft.item is ABSENT and not draft.extra for draft in drafts)
 
@@ -309,7 +306,7 @@ class Messages(TreeReader):
             draft.done()
         return drafts  # type: ignore[return-value]  # they are messages now
 
-    def _shown_of(self, writer: Writer, message_id: str) -> Place:
+    def _shown_of(self, writer: Writer, message_id: str) -> Above:
         return self.with_index(writer.fd, lambda fd, index: self._ids(fd, index, message_id))
 
 

@@ -1,82 +1,67 @@
-"""The session index: names of threads, and the memory of those that were deleted."""
+"""What threads are called: by the thread's own meta.json where it is here, by the session index where it is not."""
 
 from __future__ import annotations
 
-from fsstore import codec, layout
-from fsstore.disk import fs
-from fsstore.disk.follow import Follower, read_new
-from fsstore.disk.log import Log
-from fsstore.errors import FormatError
+from fsstore.errors import CorruptError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from fsstore.codec import Json, Object
-    from fsstore.disk.log import Made
-    from fsstore.disk.root import Root
-    from fsstore.disk.writer import Writer
+    from collections.abc import Iterable, Iterator
+
+    from fsstore.resources.session_index import SessionIndex
+    from fsstore.resources.threads import Threads
 
 
 class Names:
-    """The log `session_index.jsonl`.
+    """The names of threads, of those that are here and of those that the index remembers from elsewhere."""
 
-    A thread that is here has its name in its own `meta.json`; the index is truth only for deletions, and for names of
-    threads that are not here.
-    """
+    def __init__(self, threads: Threads, index: SessionIndex) -> None:
+        self._threads = threads
+        self._index = index
 
-    def __init__(self, root: Root) -> None:
-        self.path = f"{root.path}/{layout.INDEX}"
-        self.lock = layout.log_lock(layout.INDEX)
-        self._log = Log(root, self.path, self.lock, f"{root.path}/{layout.FORMAT_FILE}", self._missing)
-        self._follower = Follower()
-        self._deleted: dict[str, list[Object]] = {}
+    def append(self, thread_id: str, name: str | None, updated_at: int, rollout_path: str | None = None) -> None:
+        """Note what a thread is called; see `Threads.call`."""
+        self._threads.call(thread_id, name, updated_at, rollout_path)
 
-    def _missing(self) -> FormatError:
-        return FormatError(self.path, "the store is gone")
+    def get(self, thread_id: str) -> str | None:
+        """Give a thread's name; None where it has none, was deleted, or nobody knows it.
 
-    def note(self, thread_id: str, name: str | None, updated_at: int, rollout_path: str | None) -> None:
-        """Note a thread's name; the caller holds the lock of the index."""
-        fields = {"thread_id": thread_id, "thread_name": name, "updated_at": updated_at, "rollout_path": rollout_path}
-        writer, _, ids = self._log.append_locked(lambda writer: _line(writer, fields))
-        self._log.sync_locked(writer, ids)
-
-    def note_deletion(self, thread_id: str, seen: Object) -> str:
-        """Note that a thread is deleted, with all that was seen of it; give the id of the record.
-
-        The caller holds the lock of the index. Synced at either durability, since what follows moves data away.
+        Raises:
+            CorruptError: The thread's meta.json cannot be read.
         """
-        fields = {"type": "deleted", "thread_id": thread_id, **seen}
-        writer, _, ids = self._log.append_locked(lambda writer: _line(writer, fields))
-        self._log.sync_locked(writer, ids, always=True)
-        return ids[0]
+        info = self._threads.get(thread_id)
+        if info is not None:
+            return info.name
+        noted = self._index.last_name(thread_id)
+        return noted["thread_name"] if noted else None
 
-    def confirm(self) -> None:
-        """Sync the index: a deletion that a dead process noted may not have reached the medium yet.
+    def get_all(self, thread_ids: Iterable[str]) -> dict[str, str | None]:
+        """Give the names of several threads, each asked for a key; see `get`."""
+        return {id: self.get(id) for id in thread_ids}
 
-        The caller holds the lock of the index.
+    def path_of(self, name: str) -> str | None:
+        """Give the rollout path of the thread of a name, whatever its case (Unicode case folding).
+
+        Of several, the most recently updated that has a path; None where there is none. A thread whose meta.json cannot be
+        read is passed over.
         """
-        self._log.sync_locked(self._log.writer(), (), always=True)
+        ids, complete = self._index.called(name)
+        found = list(self._paths(ids, name))
+        if not found or not complete:  # the index is a log beside the truth: it may be damaged, or not carried along
+            found += self._paths(set(self._threads.ids()) - ids, name)
+        return max(found)[-1] if found else None
 
-    def deletions(self) -> dict[str, list[Object]]:
-        """Give the records of deletion by thread id, oldest first; only what is new in the index is read."""
-        try:
-            fd = fs.open_read(self.path)
-        except FileNotFoundError:
-            return {}
-        try:
-            status = fs.fstat(fd)
-            if not self._follower.holds(fd, status):
-                self._follower.start(status)
-                self._deleted = {}
-            for _, line in read_new(fd, self._follower, status.st_size):
-                for piece in line.records:
-                    codec.check_type(piece.record)
-                    if piece.record.get("type") == "deleted" and isinstance(piece.record.get("thread_id"), str):
-                        self._deleted.setdefault(piece.record["thread_id"], []).append(piece.record)
-        finally:
-            fs.close(fd)
-        return self._deleted
-
-
-def _line(writer: Writer, fields: dict[str, Json]) -> Made:
-    id = writer.mint()
-    return codec.encode_line({"id": id, **fields}), (id,)
+    def _paths(self, ids: Iterable[str], name: str) -> Iterator[tuple[int, str, str]]:
+        wanted = name.casefold()
+        for id in ids:
+            try:
+                info = self._threads.get(id)
+            except CorruptError:
+                continue
+            if info is not None:
+                called, time, path = info.name, info.updated_at, info.rollout_path
+            else:
+                noted = self._index.last_name(id) or {"thread_name": None}
+                called, time, path = noted["thread_name"], noted.get("updated_at", 0), noted.get("rollout_path")
+            if isinstance(called, str) and called.casefold() == wanted and path is not None:
+                yield time, id, path

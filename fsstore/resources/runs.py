@@ -5,14 +5,13 @@ from __future__ import annotations
 import uuid
 
 from fsstore import clock, codec, layout
-from fsstore.disk import document, fs
+from fsstore.disk import document
 from fsstore.disk.collection import Collection
 from fsstore.errors import (
     AlreadyExistsError,
     RunInTerminalStateError,
     RunNotFoundError,
     RunStepNotFoundError,
-    ThreadNotFoundError,
 )
 from fsstore.records.enums import RunStatus, RunStepStatus, RunStepType
 from fsstore.records.runs import RunError, RunInfo, StepInfo
@@ -22,20 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fsstore.codec import Json, Object
-    from fsstore.disk.root import Root
+    from fsstore.resources.place import Place
 
 
 class Runs:
     """The runs of one thread. Iterating gives a `RunInfo` for each that can be read, the oldest first."""
 
-    __slots__ = ("_documents", "_lock", "_meta", "_root", "thread_id")
+    __slots__ = ("_documents", "_place", "thread_id")
 
-    def __init__(self, root: Root, thread_id: str, lock: str, directory: str, meta: str) -> None:
-        self.thread_id = thread_id
-        self._root = root
-        self._lock = lock
-        self._meta = meta
-        self._documents = Collection(root, f"{directory}/{layout.RUNS}", layout.STATUS)
+    def __init__(self, place: Place) -> None:
+        self.thread_id = place.id
+        self._place = place
+        self._documents = Collection(place.root, place.path(layout.RUNS), layout.STATUS)
 
     def create(
         self,
@@ -82,17 +79,14 @@ class Runs:
         """
         if info.thread_id != self.thread_id:
             raise ValueError(f"run {info.id} names thread {info.thread_id}, not {self.thread_id}")
-        fields = _fields(info, "the run")
-        self._root.check_writable()
-        with self._root.locks[self._lock]:
-            if not fs.is_file(self._meta):
-                raise ThreadNotFoundError(self.thread_id)
+        fields = info.over(None)
+        with self._place.lock_existing():
             self._documents.create(info.id, fields, lambda: AlreadyExistsError("run", info.id))
         return self.handle(info.id)
 
     def handle(self, id: str) -> RunHandle:
         """Give a run's handle, whether it is there or not; touches no disk."""
-        return RunHandle(self, self._root, self._lock, self._documents, id)
+        return RunHandle(self, self._place, self._documents, id)
 
     def get(self, id: str) -> RunInfo | None:
         """Read what a run is, or None where there is none.
@@ -130,15 +124,14 @@ class RunHandle:
         steps: Its steps.
     """
 
-    __slots__ = ("_documents", "_lock", "_root", "_runs", "id", "steps")
+    __slots__ = ("_documents", "_place", "_runs", "id", "steps")
 
-    def __init__(self, runs: Runs, root: Root, lock: str, documents: Collection, id: str) -> None:
+    def __init__(self, runs: Runs, place: Place, documents: Collection, id: str) -> None:
         self.id = id
         self._runs = runs
-        self._root = root
-        self._lock = lock
+        self._place = place
         self._documents = documents
-        self.steps = Steps(root, runs.thread_id, id, lock, documents, runs.directory(id))
+        self.steps = Steps(place, id, documents, runs.directory(id))
 
     def info(self) -> RunInfo:
         """Read what the run is.
@@ -192,8 +185,7 @@ class RunHandle:
                 raise RunInTerminalStateError(self.id, str(info.status))
             return {"status": str(_status(status)), "last_error": problem}
 
-        self._root.check_writable()
-        with self._root.locks[self._lock]:
+        with self._place.lock():
             fields = self._documents.update(self.id, change, lambda: RunNotFoundError(self.id))
         return _run(fields, self._runs.thread_id)
 
@@ -201,15 +193,14 @@ class RunHandle:
 class Steps:
     """The steps of one run. Iterating gives a `StepInfo` for each that can be read, the oldest first."""
 
-    __slots__ = ("_documents", "_lock", "_root", "_runs", "run_id", "thread_id")
+    __slots__ = ("_documents", "_place", "_runs", "run_id", "thread_id")
 
-    def __init__(self, root: Root, thread_id: str, run_id: str, lock: str, runs: Collection, directory: str) -> None:
-        self.thread_id = thread_id
+    def __init__(self, place: Place, run_id: str, runs: Collection, directory: str) -> None:
+        self.thread_id = place.id
         self.run_id = run_id
-        self._root = root
-        self._lock = lock
+        self._place = place
         self._runs = runs
-        self._documents = Collection(root, f"{directory}/{layout.STEPS}")
+        self._documents = Collection(place.root, f"{directory}/{layout.STEPS}")
 
     @property
     def directory(self) -> str:
@@ -267,9 +258,8 @@ class Steps:
             raise ValueError(
                 f"step {info.id} names run {info.run_id} of thread {info.thread_id}, not {self.run_id} of {self.thread_id}"
             )
-        fields = _fields(info, "the step")
-        self._root.check_writable()
-        with self._root.locks[self._lock]:
+        fields = info.over(None)
+        with self._place.lock():
             if self._runs.get(self.run_id) is None:
                 raise RunNotFoundError(self.run_id)
             stored = self._documents.create(info.id, fields, lambda: AlreadyExistsError("run step", info.id))
@@ -316,8 +306,7 @@ class Steps:
         if step_details is not None:
             codec.check_json(step_details, "step_details")
             changes["step_details"] = step_details
-        self._root.check_writable()
-        with self._root.locks[self._lock]:
+        with self._place.lock():
             return self._step(self._documents.update(id, lambda _: changes, lambda: RunStepNotFoundError(id)))
 
     def _step(self, fields: Object) -> StepInfo:
@@ -329,12 +318,6 @@ def _status(status: RunStatus | str) -> RunStatus | str:
         return RunStatus(status)
     except ValueError:
         return status
-
-
-def _fields(info: RunInfo | StepInfo, what: str) -> Object:
-    fields = info.to_json()
-    codec.check_json(fields, what)
-    return fields
 
 
 def _run(fields: Object, thread_id: str) -> RunInfo:

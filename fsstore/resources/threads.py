@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from fsstore import clock, codec, layout
+from fsstore import clock, layout
 from fsstore.disk import document, fs
 from fsstore.disk.collection import Collection
-from fsstore.disk.log import Log
-from fsstore.errors import AlreadyExistsError, CorruptError, MessageNotFoundError, ThreadNotFoundError
+from fsstore.errors import AlreadyExistsError, ThreadNotFoundError
 from fsstore.records.threads import ThreadInfo
-from fsstore.resources.messages import Messages
-from fsstore.resources.runs import Runs
+from fsstore.resources.deletions import Deletions
+from fsstore.resources.finding import Finder
+from fsstore.resources.limits import checked_limit
+from fsstore.resources.place import Place
+from fsstore.resources.thread import ThreadHandle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,78 +21,28 @@ if TYPE_CHECKING:
 
     from fsstore.codec import Json, Object
     from fsstore.disk.lock import Together
-    from fsstore.disk.log import Made
     from fsstore.disk.root import Root
-    from fsstore.disk.writer import Writer
     from fsstore.resources.indexes import Indexes
-    from fsstore.resources.names import Names
+    from fsstore.resources.session_index import SessionIndex
+    from fsstore.resources.views import Views
 
 #: Handles kept ready; making one costs more than an append.
 _HANDLES = 256
 
 
-class ThreadHandle:
-    """One thread. Making a handle touches no disk, and says nothing of whether the thread is there.
-
-    Attributes:
-        id: The thread's id.
-        directory: Its directory.
-        messages: Its message tree.
-        runs: Its runs.
-    """
-
-    __slots__ = ("_threads", "directory", "id", "lock", "messages", "name", "runs")
-
-    def __init__(self, threads: Threads, root: Root, indexes: Indexes, id: str) -> None:
-        self.id = id
-        self.name = layout.encode_name(id)
-        self.lock = layout.stripe(self.name)
-        self.directory = f"{root.path}/{layout.THREADS}/{self.name}"
-        meta = f"{self.directory}/{layout.META}"
-        paths = (f"{self.directory}/{layout.MESSAGES}", meta)
-        self.messages = Messages(root, indexes, id, self.name, self.lock, paths)
-        self.runs = Runs(root, id, self.lock, self.directory, meta)
-        self._threads = threads
-
-    def info(self) -> ThreadInfo:
-        """Read what the thread is.
-
-        Raises:
-            ThreadNotFoundError: It does not exist.
-            CorruptError: Its meta.json cannot be read.
-        """
-        info = self._threads.get(self.id)
-        if info is None:
-            raise ThreadNotFoundError(self.id)
-        return info
-
-    def last_activity(self) -> int:
-        """Give the time of the newest message, or of the last upsert, whichever is later (Unix seconds)."""
-        return self._threads.last_activity(self.info())
-
-    def archive(self) -> ThreadInfo:
-        """Mark the thread as archived, now. See `Threads.update`."""
-        return self._threads.update(self.id, archived=True, archived_at=clock.now(), status="archived")
-
-    def unarchive(self) -> ThreadInfo:
-        """Mark the thread as not archived; a status of `archived` becomes `idle`. See `Threads.update`."""
-        return self._threads.update(self.id, archived=False, archived_at=None)
-
-    def delete(self) -> bool:
-        """Move the thread to the trash. See `Threads.delete`."""
-        return self._threads.delete(self.id)
-
-
 class Threads:
     """The threads of a store. Iterating gives a `ThreadInfo` for each that can be read."""
 
-    def __init__(self, root: Root, indexes: Indexes, names: Names) -> None:
+    def __init__(self, root: Root, indexes: Indexes, views: Views, index: SessionIndex) -> None:
         self._root = root
         self._indexes = indexes
-        self._names = names
+        self._views = views
+        self._index = index
         self._directory = f"{root.path}/{layout.THREADS}"
         self._documents = Collection(root, self._directory, layout.META)
+        self._deletions = Deletions(root, index)
         self._handles: OrderedDict[str, ThreadHandle] = OrderedDict()
+        self._finder = Finder(self._directory, indexes, self.handle)
 
     # Reading
 
@@ -102,7 +54,7 @@ class Threads:
         """
         handle = self._handles.get(id)
         if handle is None:
-            handle = self._handles[id] = ThreadHandle(self, self._root, self._indexes, id)
+            handle = self._handles[id] = ThreadHandle(self, Place(self._root, id), self._indexes, self._views)
             while len(self._handles) > _HANDLES:
                 self._handles.popitem(last=False)
         return handle
@@ -152,9 +104,7 @@ class Threads:
         Raises:
             ValueError: A negative limit.
         """
-        if limit is not None and limit < 0:
-            raise ValueError(f"limit must be 0 or more, or None for all, not {limit}")
-        if limit == 0:
+        if checked_limit(limit) == 0:
             return []
         time = self.last_activity if by == "last_activity" else lambda info: _seconds(info.updated_at)
         rows = [(fields, _info(fields)) for fields in self._documents.all()]
@@ -167,21 +117,13 @@ class Threads:
         return max(_seconds(info.updated_at), self.handle(info.id).messages.last_time())
 
     def with_message(self, message_id: str) -> ThreadHandle:
-        """Find the thread that holds a message, by the message's id alone.
+        """Find the thread that holds a message, by the message's id alone; see `Finder.find`.
 
         Raises:
             MessageNotFoundError: No thread does.
+            ValueError: Several threads have a message to which their callers gave this id.
         """
-        try:
-            needle = codec.encode_line({"": message_id})[5:-3]
-        except ValueError:
-            raise MessageNotFoundError(message_id) from None
-        for id in self._documents.ids():
-            thread = self.handle(id)
-            # A writer of another make may have escaped what is not ASCII; only its index can tell then.
-            if (not message_id.isascii() or thread.messages.has_bytes(needle)) and message_id in thread.messages:
-                return thread
-        raise MessageNotFoundError(message_id)
+        return self._finder.find(message_id)
 
     # Writing
 
@@ -214,7 +156,7 @@ class Threads:
         with self._locked(thread):
             if fs.is_file(self._documents.path(info.id)):
                 raise AlreadyExistsError("thread", info.id)
-            self._begin(thread, _fields(info), version)
+            self._begin(thread, info.over(None), version)
 
     def put(self, info: ThreadInfo, *, keep: tuple[str, ...] = ()) -> None:
         """Insert a thread, or overwrite all its fields but those of `keep`; its messages stay.
@@ -232,9 +174,10 @@ class Threads:
         with self._locked(thread):
             old = self._documents.get(info.id)
             if old is None:
-                self._begin(thread, _fields(info), None)
+                self._begin(thread, info.over(None), None)
                 return
-            self._replace(thread, old, _over(old, info, keep))
+            kept = {name: old[name] for name in keep if name in old}
+            self._replace(thread, old, {**info.over(old), **kept})
 
     def update(self, id: str, **changes: Json) -> ThreadInfo:
         """Change some fields of a thread.
@@ -255,8 +198,41 @@ class Threads:
             if changes.get("archived") is False and "status" not in changes and old.get("status") == "archived":
                 changes["status"] = "idle"
             info = _info({**old, **changes})
-            self._replace(thread, old, {**_unknown(old), **_fields(info)})
+            self._replace(thread, old, info.over(old))
         return info
+
+    def call(self, id: str, name: str | None, updated_at: int, rollout_path: str | None = None) -> None:
+        """Note what a thread is called, whether it is here or not; a thread that is here is renamed, unless it was put later.
+
+        Args:
+            id: The thread.
+            name: What it is called from now on; None for nothing.
+            updated_at: The time of it in Unix seconds.
+            rollout_path: Where its conversation is kept elsewhere.
+
+        Raises:
+            ValueError: A value of the wrong type.
+            ThreadNotFoundError: The thread was deleted.
+            CorruptError: Its meta.json cannot be read.
+
+        On disk: A line in the session index; then meta.json, replaced whole, where the thread is here.
+        Crash: The name is noted and taken, or only noted: then the thread's own name counts.
+        Concurrency: The last one counts.
+        """
+        for what, value in (("name", name), ("rollout_path", rollout_path)):
+            if not isinstance(value, (str, type(None))):
+                raise ValueError(f"{what} must be a string or None, not {type(value).__name__}")
+        if type(updated_at) is not int:
+            raise ValueError(f"updated_at must be whole Unix seconds, not {updated_at!r}")
+        thread = self.handle(id)
+        with self._locked(thread):
+            old = self._documents.get(id)
+            if old is None and self._index.deletions_of(id):
+                raise ThreadNotFoundError(id)
+            self._index.note(id, name, updated_at, rollout_path)
+            if old is not None and updated_at >= _seconds(old.get("updated_at")):
+                paths = {} if rollout_path is None else {"rollout_path": rollout_path}
+                document.write(self._root, self._documents.path(id), _info({**old, "name": name, **paths}).over(old), old)
 
     def delete(self, id: str) -> bool:
         """Move a thread to the trash, whole; say whether it was there.
@@ -271,8 +247,7 @@ class Threads:
         with self._locked(thread):
             if id not in self:
                 return False
-            deletion = self._names.note_deletion(id, self._seen(thread))
-            self._move_to_trash(thread, deletion)
+            self._deletions.delete(thread)
         return True
 
     def finish_deletions(self) -> None:
@@ -282,45 +257,28 @@ class Threads:
         Crash: As `delete`.
         Concurrency: As `delete`.
         """
-        for id, deletions in self._names.deletions().items():
-            thread = self.handle(id)
-            if not fs.is_file(self._documents.path(id)):
-                continue
-            with self._locked(thread):
-                last = deletions[-1]
-                if all(last.get(name) == value for name, value in self._seen(thread).items()):
-                    self._names.confirm()
-                    self._move_to_trash(thread, last["id"])
+        for id in self._index.deletions():
+            if id in self:
+                thread = self.handle(id)
+                with self._locked(thread):
+                    if id in self:
+                        self._deletions.finish(thread)
+
+    def rebuild_index(self) -> None:
+        """Note the names of all threads in a session index that was lost; see `SessionIndex.rebuild`."""
+        named = (info for info in self if info.name is not None)
+        self._index.rebuild(lambda: ((one.id, one.name, _seconds(one.updated_at), one.rollout_path) for one in named))
 
     def _locked(self, thread: ThreadHandle) -> Together:
         self._root.check_writable()
-        return self._root.locks.together((thread.lock, self._names.lock))
+        return self._root.locks.together((thread.place.stripe, self._index.lock))
 
     def _begin(self, thread: ThreadHandle, fields: Object, version: str | None) -> None:
         if fields.get("name") is not None:
             self._note(fields)
         fs.make_directory(thread.directory)
-        deletions = self._names.deletions().get(thread.id, ())
-        deleted = [leaf for row in deletions for leaf in row.get("leaf_ids") or ()]
-        seen = [version for row in deletions for version in (row.get("versions") or {}).values()]
-        if deleted and not fs.is_file(thread.messages.path):
-            self._clear(thread, deleted)
-        if seen and (version is None or version <= max(seen)):
-            version = clock.new_id(max(seen))
+        version = self._deletions.begin_after(thread, version)
         self._documents.create(thread.id, fields, lambda: AlreadyExistsError("thread", thread.id), version)
-
-    def _clear(self, thread: ThreadHandle, leaf_ids: list[str]) -> None:
-        """Begin the log of a thread that was deleted before with a record that keeps its old messages gone."""
-
-        def make(writer: Writer) -> Made:
-            writer.fold.know(max(leaf_ids))
-            id = writer.mint()
-            return codec.encode_line({"id": id, "type": "clear", "leaf_ids": leaf_ids}), (id,)
-
-        log = Log(self._root, thread.messages.path, thread.lock, thread.directory, lambda: ThreadNotFoundError(thread.id))
-        writer, _, ids = log.append_locked(make)
-        log.sync_locked(writer, ids)
-        self._root.let_go(thread.messages.path, writer)  # the next writer of the log must know the leaf as well
 
     def _replace(self, thread: ThreadHandle, old: Object, fields: Object) -> None:
         if any(old.get(name) != fields.get(name) for name in ("name", "rollout_path")):
@@ -328,31 +286,7 @@ class Threads:
         document.write(self._root, self._documents.path(thread.id), fields, old)
 
     def _note(self, fields: Object) -> None:
-        self._names.note(fields["id"], fields.get("name"), fields["updated_at"], fields.get("rollout_path"))
-
-    def _seen(self, thread: ThreadHandle) -> Object:
-        """Give what a deletion has seen of a thread: its leaves, its log's greatest id, each document's version."""
-        versions = {}
-        for path, _ in fs.walk(thread.directory):
-            if path.endswith(layout.DOCUMENT_SUFFIX):
-                try:
-                    fields = document.read_any(path)
-                except CorruptError:
-                    continue
-                versions[path.removeprefix(f"{thread.directory}/")] = document.newest(fields) if fields else ""
-        leaf_ids, greatest = thread.messages.seen()
-        return {"leaf_ids": leaf_ids, "greatest": greatest, "versions": versions}
-
-    def _move_to_trash(self, thread: ThreadHandle, deletion: str) -> None:
-        held = self._root.held.get(thread.messages.path)
-        if held is not None:
-            self._root.let_go(thread.messages.path, held)
-        trash = f"{self._root.path}/{layout.TRASH}"
-        fs.make_directories(trash)
-        fs.rename(thread.directory, f"{trash}/{layout.trash_name(thread.name, deletion)}")
-        self._root.sync_up(trash)
-        self._root.sync_up(self._directory)
-        thread.messages.forget_stamp()
+        self._index.note(fields["id"], fields.get("name"), fields["updated_at"], fields.get("rollout_path"))
 
 
 def _seconds(time: Json) -> int:
@@ -361,20 +295,3 @@ def _seconds(time: Json) -> int:
 
 def _info(fields: Object) -> ThreadInfo:
     return ThreadInfo.from_json(document.content(fields))
-
-
-def _fields(info: ThreadInfo) -> Object:
-    fields = info.to_json()
-    codec.check_json(fields, "the thread")
-    return fields
-
-
-def _unknown(old: Object) -> Object:
-    return dict(_info(old).extra)
-
-
-def _over(old: Object, info: ThreadInfo, keep: tuple[str, ...]) -> Object:
-    kept = {name: old[name] for name in keep if name in old}
-    if isinstance(info.created_at, clock.Moment):
-        kept["created_at"] = old.get("created_at", int(info.created_at))
-    return {**_unknown(old), **_fields(info), **kept}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from fsstore.codec import Json, Object
-    from fsstore.resources.threads import ThreadHandle
+    from fsstore.resources.thread import ThreadHandle
     from fsstore.store import Store
     from fsstore.upkeep.conversation import Conversation, Turn
 

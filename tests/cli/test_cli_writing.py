@@ -112,7 +112,7 @@ def test_append_refuses_what_is_no_text_and_changes_nothing(chat: Store) -> None
 
 
 def test_a_writer_that_keeps_the_lock_is_named(chat: Store) -> None:
-    with chat._root.locks[chat.thread("chat").lock]:
+    with chat._root.locks[chat.thread("chat").place.stripe]:
         error = fsstore("append", "chat", "user", "Hi", "--lock-timeout", "0.1", "--root", chat.root).error(4)
     assert "not free within 0.1 s: held by " in error
     assert last(chat) == "Hello"

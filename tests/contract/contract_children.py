@@ -76,7 +76,7 @@ def _die() -> None:
 
 def hold(root: str, thread_id: str) -> None:
     store = Store.open(root, read_only=True)  # which leaves what a crash left
-    with store._root.locks[store.thread(thread_id).lock]:
+    with store._root.locks[store.thread(thread_id).place.stripe]:
         _wait()
 
 

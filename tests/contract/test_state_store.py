@@ -540,7 +540,7 @@ def test_delete_moves_the_whole_directory_to_the_trash(state: StateStore, root: 
     state.delete_thread(thread)
     assert not (root / "threads" / thread).exists()
     (trashed,) = (root / ".fsstore" / "trash").iterdir()
-    assert onroot.snapshot(trashed) == before
+    assert onroot.snapshot(trashed / "threads" / thread) == before
 
 
 def test_no_late_write_brings_a_deleted_thread_back(state: StateStore, thread: str) -> None:

@@ -51,6 +51,15 @@ RECORDS = (
     ThreadListFilters(),
     ThreadMessage(thread_id="t", role="user", content=[]),
     ThreadMetadata(id="t"),
+    fsstore.CheckpointRecord(thread_id="t", checkpoint_id="c"),
+    fsstore.DynamicToolRecord(position=0, name="n"),
+    fsstore.JobStateRecord(id="j"),
+    fsstore.ThreadGoalRecord(thread_id="t", goal_id="g"),
+    fsstore.WorkflowRun(id="w", workflow_id="f"),
+    fsstore.BranchRun(id="b", workflow_run_id="w", branch_id="b"),
+    fsstore.LeafRun(id="l", workflow_run_id="w", leaf_id="l"),
+    fsstore.ControlNodeRun(id="n", workflow_run_id="w", node_id="n"),
+    fsstore.TeacherCandidate(id="c", workflow_run_id="w", candidate_id="c"),
 )
 ENUMS = {
     MessageRole: ["user", "assistant"],
@@ -59,6 +68,8 @@ ENUMS = {
     RunStepType: ["message_creation", "tool_calls"],
     fsstore.SessionSource: ["interactive", "resume", "fork", "api", "unknown"],
     ThreadStatus: ["running", "idle", "completed", "failed", "paused", "archived"],
+    fsstore.JobStateStatus: ["queued", "running", "completed", "failed", "cancelled", "paused"],
+    fsstore.ThreadGoalStatus: ["active", "paused", "blocked", "usage_limited", "budget_limited", "complete"],
 }
 
 

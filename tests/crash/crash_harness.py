@@ -93,7 +93,7 @@ def view(root: Path) -> View:
         return {"store": False, "threads": {}, "deleted": []}
     with Store.open(root, read_only=True) as store:
         threads = {id: _view_thread(store.thread(id)) for id in store.threads.ids()}
-        return {"store": True, "threads": threads, "deleted": sorted(store.threads._names.deletions())}
+        return {"store": True, "threads": threads, "deleted": sorted(store.threads._index.deletions())}
 
 
 def _view_thread(thread: Any) -> View:

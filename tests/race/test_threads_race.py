@@ -103,7 +103,7 @@ def test_an_append_goes_along_to_the_trash_or_is_refused(store: Store, root: Pat
     acknowledged = [id for writer in writers for id in writer.result()]
     assert not directory.exists()
     assert acknowledged
-    logs = list((root / ".fsstore" / "trash").glob("*/messages.jsonl"))
+    logs = list((root / ".fsstore" / "trash").glob("*/threads/*/messages.jsonl"))
     assert len(list((root / ".fsstore" / "trash").iterdir())) == rounds + 1
     records = [record["id"] for log in logs for record in work.raw_records(log) if "role" in record]
     assert Counter(acknowledged) - Counter(records) == Counter(), "every acknowledged append went along"

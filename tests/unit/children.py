@@ -38,7 +38,7 @@ def hold_lock(root: str, thread: str) -> None:
     """Take a thread's lock, say so, and keep it until told."""
     store = Store.open(root)
     handle = store.thread(thread)
-    with store._root.locks[handle.lock]:
+    with store._root.locks[handle.place.stripe]:
         say(os.getpid())
         hear()
     store.close()

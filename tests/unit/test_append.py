@@ -36,7 +36,7 @@ def thread(store: Store) -> ThreadHandle:
 
 def lock_is_free(thread: ThreadHandle, root: Path) -> bool:
     try:
-        with Locks(str(root / layout.LOCKS), 0, 8)[thread.lock]:
+        with Locks(str(root / layout.LOCKS), 0, 8)[thread.place.stripe]:
             return True
     except TimeoutError:
         return False

@@ -13,6 +13,8 @@ EXAMPLES = [
     (errors.MessageNotFoundError("m"), LookupError, "message m not found"),
     (errors.RunNotFoundError("r"), LookupError, "run r not found"),
     (errors.RunStepNotFoundError("s"), LookupError, "run step s not found"),
+    (errors.CheckpointNotFoundError("c"), LookupError, "checkpoint c not found"),
+    (errors.NotFoundError("j", "job"), LookupError, "job j not found"),
     (errors.AlreadyExistsError("thread", "t"), FileExistsError, "thread t already exists"),
     (errors.InvalidNameError("a" * 200, "too long"), ValueError, f"invalid id {'a' * 57 + '...'!r}: too long"),
     (errors.RunInTerminalStateError("r", "completed"), RuntimeError, "r is already in terminal state completed"),

@@ -235,11 +235,20 @@ def test_a_process_that_runs_is_told_from_one_that_is_gone():
 def test_bytes_are_found_across_the_blocks_that_are_read(tmp_path: Path):
     block = 1 << 20
     (tmp_path / "file").write_bytes(b"x" * (block - 3) + b"needle" + b"y" * block)
-    fd = fs.open_read(str(tmp_path / "file"))
-    assert fs.contains(fd, b"needle")
-    assert fs.contains(fd, b"xn")
-    assert not fs.contains(fd, b"needles")
-    fs.close(fd)
+    path, buffer = str(tmp_path / "file"), bytearray(1 << 16)
+    assert fs.contains(path, (b"needle",), buffer)
+    assert fs.contains(path, (b"nothing", b"xn"), buffer)
+    assert not fs.contains(path, (b"needles",), buffer)
+    assert not fs.contains(str(tmp_path / "none"), (b"x",), buffer)
+
+
+@pytest.mark.parametrize("cut", range(1, 8))
+@pytest.mark.parametrize("size", [16, 17, 24])
+def test_bytes_are_found_wherever_a_block_ends(tmp_path: Path, cut: int, size: int):
+    for before in range(size - cut, 3 * size):
+        (tmp_path / "file").write_bytes(b"n" * before + b"needle" + b"n" * cut)
+        assert fs.contains(str(tmp_path / "file"), (b"needle", b"thread"), bytearray(size))
+        assert not fs.contains(str(tmp_path / "file"), (b"needless", b"nneedlee"), bytearray(size))
 
 
 def test_salts_are_never_the_same():

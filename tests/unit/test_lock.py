@@ -297,7 +297,7 @@ def test_two_threads_of_one_stripe_use_one_lock_file(store: Store, root: Path):
             break
     for id in (other, str(number)):
         store.threads.create(id).messages.append("user", id)
-    assert store.thread(other).lock == store.thread(str(number)).lock
+    assert store.thread(other).place.stripe == store.thread(str(number)).place.stripe
     assert faults.texts(store, other) == [other]
     assert faults.texts(store, str(number)) == [str(number)]
 
@@ -315,7 +315,7 @@ def fork_while_a_thread_holds_the_lock(root: str) -> dict[str, object]:
     taken, give_back = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with store._root.locks[thread.lock]:
+        with store._root.locks[thread.place.stripe]:
             taken.set()
             give_back.wait()
 
@@ -332,7 +332,7 @@ def fork_while_a_thread_holds_the_lock(root: str) -> dict[str, object]:
         store.close()
         os._exit(0 if refused else 1)
     status = os.waitpid(pid, 0)[1]
-    free_after_child = is_free(f"{root}/{layout.LOCKS}", thread.lock)
+    free_after_child = is_free(f"{root}/{layout.LOCKS}", thread.place.stripe)
     give_back.set()
     holder.join()
     thread.messages.append("user", "parent after")
@@ -463,7 +463,7 @@ def test_an_interrupt_while_opening_leaves_the_lock_free(store: Store, root: Pat
     for number in itertools.count():
         store.close()
         interrupted = interrupted_append(store, number)
-        assert is_free(str(root / layout.LOCKS), store.thread("t").lock)
+        assert is_free(str(root / layout.LOCKS), store.thread("t").place.stripe)
         if not interrupted:
             break
     assert number > 30

@@ -39,7 +39,9 @@ def edit(path: Path, **changes: Any) -> None:
 
 
 def trash(store: Store) -> list[str]:
-    return sorted(os.listdir(Path(store.root, layout.TRASH)))
+    """The threads in the trash, below it; a place that was made for one that never came holds none."""
+    place = Path(store.root, layout.TRASH)
+    return sorted(str(path.relative_to(place)) for path in place.glob("*/threads/*"))
 
 
 # create, put, update

@@ -1,0 +1,159 @@
+"""What a log says to its readers: folded once, then kept in step by reading only what is new."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+
+from fsstore import codec
+from fsstore.codec import Damage
+from fsstore.disk import fs
+from fsstore.disk.follow import Follower, read_new
+from fsstore.disk.writer import Fold
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+
+    from fsstore.codec import Object
+
+
+class Unfit(Exception):  # noqa: N818  # a finding, not an error
+    """A record does not say what its type promises; `kind` and the message go to the damage."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+class _OutOfOrder(Exception):  # noqa: N818  # a turn of the reading, not an error
+    """A record came behind a greater one: a merge left the lines so."""
+
+
+class View(ABC):
+    """A log folded in ascending order of id, each record once, whatever the order of its lines.
+
+    A subclass says in `begin` and `take` what is kept.
+
+    Attributes:
+        damage: What was passed over.
+        greatest: The greatest id, empty where there is no record.
+        sorted: Whether the file's own order is the order of the ids.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.mutex = threading.RLock()
+        self._changed = -1
+        self._clear()
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Forget all that was kept."""
+
+    @abstractmethod
+    def take(self, record: Object) -> None:
+        """Keep what a record says.
+
+        Raises:
+            Unfit: The record is none that can be kept; it is counted as damage.
+        """
+
+    def refresh(self) -> None:
+        """Read what is new in the log; the caller holds `mutex`."""
+        try:
+            fd = fs.open_read(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            self._clear()
+            return
+        try:
+            self.follow(fd, fs.fstat(fd))
+        finally:
+            fs.close(fd)
+
+    def follow(self, fd: int, status: os.stat_result) -> None:
+        """Read what is new in the log open as `fd`, or all of it where it was replaced; the caller holds `mutex`."""
+        follower = self._follower
+        changed = status.st_size == follower.end and status.st_ctime_ns != self._changed
+        if changed or not follower.holds(fd, status):
+            self._clear()
+            self._follower.start(status)
+        elif status.st_size == follower.end:
+            return
+        self._follower.inode = -1  # what an interrupt leaves half read fits no file
+        try:
+            self._read(fd, status.st_size)
+        except _OutOfOrder:
+            self._clear()
+            self._read_unsorted(fd, status.st_size)
+        self._follower.device, self._follower.inode = status.st_dev, status.st_ino
+        self._changed = status.st_ctime_ns
+
+    @property
+    def end(self) -> int:
+        """How far the log was read."""
+        return self._follower.end
+
+    def _clear(self) -> None:
+        self._follower = Follower()
+        self._changed = -1
+        self._last: Object = {}
+        self.damage: list[Damage] = []
+        self.greatest = ""
+        self.sorted = True
+        self.begin()
+
+    def _read(self, fd: int, size: int) -> None:
+        for at, line in read_new(fd, self._follower, size):
+            self.damage += [Damage(at, kind, reason) for kind, reason in line.damage]
+            for piece in line.records:
+                self._add(at + piece.start, piece.record)
+
+    def _add(self, offset: int, record: Object) -> None:
+        id = record["id"]
+        if id == self.greatest and record == self._last:
+            self.damage.append(Damage(offset, "duplicate-id", f"id {id} stands here twice"))
+            return
+        if id <= self.greatest:
+            raise _OutOfOrder
+        codec.check_type(record)
+        self.greatest, self._last = id, record
+        try:
+            self.take(record)
+        except Unfit as unfit:
+            self.damage.append(Damage(offset, unfit.kind, str(unfit)))
+
+    def _read_unsorted(self, fd: int, size: int) -> None:
+        """Fold the records in the order of their ids; of two of one id the one with the greater bytes counts."""
+        found: dict[str, tuple[bytes, int, Object]] = {}
+        last = ""
+        for at, line in read_new(fd, self._follower, size):
+            self.damage += [Damage(at, kind, reason) for kind, reason in line.damage]
+            for piece in line.records:
+                id = piece.record["id"]
+                self.sorted &= id >= last
+                last = id
+                row = (fs.read_range(fd, at + piece.start, at + piece.end), at + piece.start, piece.record)
+                if id in found:
+                    self.damage.append(Damage(row[1], "duplicate-id", f"id {id} stands here twice"))
+                found[id] = max(row, found[id], key=lambda one: one[0]) if id in found else row
+        for _, (_, offset, record) in sorted(found.items()):
+            self._add(offset, record)
+
+
+class ViewFold(Fold):
+    """What a writer must know of a log that has a view: learnt from the view, so that nothing is read twice."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        self._view = view
+
+    def start(self, fd: int, status: os.stat_result) -> int:
+        """Learn the log from its view; give how far that was read."""
+        view = self._view
+        with view.mutex:
+            view.follow(fd, status)
+            if view.greatest:
+                self.know(view.greatest)
+            self.ascending = view.sorted
+            return view.end

@@ -1,0 +1,87 @@
+"""Deleting a thread: what is remembered of it, the move to the trash, and what a new thread of its id begins with."""
+
+from __future__ import annotations
+
+from fsstore import clock, codec, layout
+from fsstore.disk import document, fs
+from fsstore.disk.log import Log
+from fsstore.errors import CorruptError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fsstore.codec import Object
+    from fsstore.disk.log import Made
+    from fsstore.disk.root import Root
+    from fsstore.disk.writer import Writer
+    from fsstore.resources.session_index import SessionIndex
+    from fsstore.resources.thread import ThreadHandle
+
+
+class Deletions:
+    """The deletions of a store's threads. Whoever calls a method holds the thread's lock and that of the index."""
+
+    def __init__(self, root: Root, index: SessionIndex) -> None:
+        self._root = root
+        self._index = index
+
+    def delete(self, thread: ThreadHandle) -> None:
+        """Remember that a thread is deleted, and move it to the trash.
+
+        On disk: A line in the session index with all that was seen of the thread, synced; then the directory is renamed.
+        """
+        self._move_away(thread, self._index.note_deletion(thread.id, self._seen(thread)))
+
+    def finish(self, thread: ThreadHandle) -> None:
+        """Move a thread to the trash whose deletion a dead process noted, unless somebody wrote to it since."""
+        last = self._index.deletions_of(thread.id)[-1]
+        if all(last.get(name) == value for name, value in self._seen(thread).items()):
+            self._index.confirm()
+            self._move_away(thread, last["id"])
+
+    def begin_after(self, thread: ThreadHandle, version: str | None) -> str | None:
+        """Make a thread's directory ready for a new thread of an id that may have been deleted before.
+
+        Its log begins with a record that keeps the old messages gone. Give the version of its first document: the one given,
+        or a greater one than all that was deleted.
+        """
+        deletions = self._index.deletions_of(thread.id)
+        leaves = [leaf for row in deletions for leaf in row.get("leaf_ids") or ()]
+        seen = [old for row in deletions for old in (row.get("versions") or {}).values()]
+        if leaves and not fs.is_file(thread.messages.path):
+            self._clear(thread, leaves)
+        return clock.new_id(max(seen)) if seen and (version is None or version <= max(seen)) else version
+
+    def _clear(self, thread: ThreadHandle, leaf_ids: list[str]) -> None:
+        def make(writer: Writer) -> Made:
+            writer.fold.know(max(leaf_ids))
+            id = writer.mint()
+            return codec.encode_line({"id": id, "type": "clear", "leaf_ids": leaf_ids}), (id,)
+
+        log = Log(self._root, thread.messages.path, thread.place.stripe, thread.directory, thread.place.missing)
+        writer, _, ids = log.append_locked(make)
+        log.sync_locked(writer, ids)
+        self._root.let_go(thread.messages.path, writer)  # the next writer of the log must know the leaf as well
+
+    def _seen(self, thread: ThreadHandle) -> Object:
+        """Give what a deletion has seen of a thread: its leaves, each log's greatest id, each document's version."""
+        versions = {}
+        for path, _ in fs.walk(thread.directory):
+            if path.endswith(layout.DOCUMENT_SUFFIX):
+                try:
+                    fields = document.read_any(path)
+                except CorruptError:
+                    continue
+                versions[path.removeprefix(f"{thread.directory}/")] = document.newest(fields) if fields else ""
+        leaf_ids, newest = thread.messages.seen()
+        greatest = {layout.MESSAGES: newest} if newest else {}
+        if fs.is_file(thread.place.path(layout.USAGE)):
+            greatest[layout.USAGE] = thread.goal.usage.greatest()
+        return {"leaf_ids": leaf_ids, "greatest": greatest, "versions": versions}
+
+    def _move_away(self, thread: ThreadHandle, deletion: str) -> None:
+        for path in (thread.messages.path, thread.place.path(layout.USAGE)):
+            held = self._root.held.get(path)
+            if held is not None:
+                self._root.let_go(path, held)
+        self._root.move_to_trash(thread.directory, deletion)
+        thread.messages.forget_stamp()

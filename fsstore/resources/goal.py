@@ -1,0 +1,209 @@
+"""The goal of a thread: one document, and the usage ledger beside it."""
+
+from __future__ import annotations
+
+from fsstore import clock, codec, layout
+from fsstore.disk import document
+from fsstore.errors import CorruptError, NotFoundError, ThreadNotFoundError
+from fsstore.records.goals import ThreadGoalRecord
+from fsstore.resources.usage import Sums, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fsstore.codec import Json, Object
+    from fsstore.resources.place import Place
+    from fsstore.resources.views import Views
+
+#: What the ledger adds to, as `goal.json` has it under `base` and as an accrual names it.
+_SUMS = {"tokens_used": "tokens", "time_used_seconds": "seconds", "continuation_count": "continuations"}
+
+
+class Goal:
+    """The goal of one thread.
+
+    `goal.json` holds the sums as they were when its epoch began, under `base`; each accrual names its epoch, and the goal
+    shows the base and the accruals of that epoch. So accruals of several processes, and of two machines after a merge, add
+    up, and those of a goal that was replaced do not count for the next one.
+    """
+
+    __slots__ = ("_path", "_place", "usage")
+
+    def __init__(self, place: Place, views: Views) -> None:
+        self._place = place
+        self._path = place.path(layout.GOAL)
+        self.usage = Usage(place, views)
+
+    def get(self) -> ThreadGoalRecord | None:
+        """Read the goal with all that was spent on it, or None where there is none.
+
+        Raises:
+            CorruptError: Its goal.json cannot be read.
+        """
+        fields = self._read()
+        return None if fields is None else self._shown(fields, self.usage.sums(_epoch(fields)))
+
+    def set(self, objective: str, *, token_budget: int | None = None, **fields: Json) -> ThreadGoalRecord:
+        """Begin a new goal in the place of any other.
+
+        Args:
+            objective: What is to be reached.
+            token_budget: How many tokens it may cost; None for any number.
+            **fields: Other fields of `ThreadGoalRecord`.
+
+        Raises:
+            ThreadNotFoundError: The thread does not exist.
+
+        On disk: As `put`.
+        Crash: As `put`.
+        Concurrency: As `put`.
+        """
+        now = clock.now()
+        times = {"created_at": now, "updated_at": now}
+        goal = ThreadGoalRecord(thread_id=self._place.id, objective=objective, token_budget=token_budget, **{**times, **fields})
+        self.put(goal)
+        return goal
+
+    def put(self, goal: ThreadGoalRecord) -> None:
+        """Replace the whole goal. Where its sums are those shown, what was spent goes on from there; else from its sums.
+
+        Raises:
+            ThreadNotFoundError: The thread does not exist.
+            ValueError: The goal names another thread, or a sum is no integer.
+            CorruptError: The goal.json that stands there cannot be read; it was not overwritten.
+
+        On disk: goal.json, replaced whole.
+        Crash: The old goal or the new one.
+        Concurrency: The last one counts. An accrual that comes between counts for the goal that it found.
+        """
+        if goal.thread_id != self._place.id:
+            raise ValueError(f"the goal names thread {goal.thread_id}, not {self._place.id}")
+        for name in (*_SUMS, "token_budget"):
+            value = getattr(goal, name)
+            if type(value) is not int and (name in _SUMS or value is not None):
+                raise ValueError(f"{name} must be an integer, not {value!r}")
+        clash = {"id", "base"}.intersection(goal.extra)
+        if clash:
+            raise ValueError(f"extra cannot hold {', '.join(sorted(clash))}: the store gives it another meaning")
+        self._replace(lambda _: goal)
+
+    def update(self, **changes: Json) -> ThreadGoalRecord:
+        """Change some fields of the goal; what was spent stays, unless the changes say otherwise.
+
+        Raises:
+            ThreadNotFoundError: The thread does not exist.
+            NotFoundError: It has no goal.
+
+        On disk: As `put`.
+        Crash: As `put`.
+        Concurrency: No change of another process to another field, and no accrual, is lost.
+        """
+
+        def change(shown: ThreadGoalRecord | None) -> ThreadGoalRecord:
+            if shown is None:
+                raise NotFoundError(self._place.id, "goal of thread")
+            return ThreadGoalRecord.from_json({**shown.to_json(), **changes})
+
+        return self._replace(change)
+
+    def accrue(self, *, tokens: int = 0, seconds: int = 0, now: int | None = None) -> ThreadGoalRecord | None:
+        """Add to what was spent on the goal; give the goal after it, or None where there is no goal or no thread.
+
+        Args:
+            tokens: How many more; less than 0 takes back.
+            seconds: How much longer it took.
+            now: The time of it in Unix seconds, now where None. It never moves `updated_at` back.
+
+        Raises:
+            ValueError: A number that is no 64-bit integer.
+            LockTimeoutError: Another writer held the thread for `lock_timeout` seconds.
+
+        On disk: One line at the end of usage.jsonl, in one write.
+        Crash: The accrual is there whole, or not at all.
+        Concurrency: Accruals of several processes and machines all count, each once.
+        """
+        return self._accrue({"tokens": tokens, "seconds": seconds}, now)
+
+    def note_continuation(self, *, now: int | None = None) -> ThreadGoalRecord | None:
+        """Count that the goal was gone on with; see `accrue`.
+
+        On disk: One line at the end of usage.jsonl, in one write.
+        Crash: The continuation is counted, or not.
+        Concurrency: As `accrue`.
+        """
+        return self._accrue({"continuations": 1}, now)
+
+    def delete(self) -> bool:
+        """Take the goal away; say whether there was one. What was spent stays in the ledger and counts for no later goal.
+
+        On disk: A copy goes to the trash, and goal.json says that it was deleted.
+        Crash: The goal is there, or not.
+        Concurrency: Of two deletions at once one says True.
+        """
+        try:
+            with self._place.lock_existing():
+                return bool(document.delete(self._place.root, self._path, self._place.id))
+        except ThreadNotFoundError:
+            return False
+
+    def _read(self) -> Object | None:
+        return document.read(self._path)
+
+    def _replace(self, change: Callable[[ThreadGoalRecord | None], ThreadGoalRecord]) -> ThreadGoalRecord:
+        with self._place.lock_existing():
+            before = document.read_any(self._path)
+            old = None if before is None or before.get("deleted") is True else before
+            shown = None if old is None else self._shown(old, self.usage.sums(_epoch(old)))
+            goal = change(shown)
+            fields = goal.over(old)
+            sums = {name: fields.pop(name) for name in _SUMS}
+            del fields["thread_id"]
+            same = shown is not None and shown.goal_id == goal.goal_id and sums == _sums_of(shown)
+            fields["base"] = old["base"] if old and same else {"epoch": clock.new_id(), **sums}
+            document.write(self._place.root, self._path, {**fields, "id": self._place.id}, before)
+        return goal
+
+    def _accrue(self, counts: Object, now: int | None) -> ThreadGoalRecord | None:
+        at = clock.now() if now is None else now
+        for name, value in {**counts, "now": at}.items():
+            if type(value) is not int:
+                raise ValueError(f"{name} must be an integer, not {value!r}")
+        codec.check_json([at, *counts.values()], "the accrual")
+        if self._read() is None:
+            return None  # before the ledger is begun for nothing
+        found: list[ThreadGoalRecord] = []
+
+        def describe(sums_of: Callable[[str], Sums]) -> Object | None:
+            fields = self._read()
+            if fields is None:
+                return None
+            epoch = _epoch(fields)
+            sums = sums_of(epoch)
+            totals = {name: getattr(sums, name) + counts.get(name, 0) for name in ("tokens", "seconds", "continuations")}
+            found[:] = [self._shown(fields, Sums(**totals, at=max(sums.at, at)))]
+            return {"epoch": epoch, **counts, "at": at}
+
+        try:
+            return found[0] if self.usage.accrue(describe) else None
+        except ThreadNotFoundError:
+            return None
+
+    def _shown(self, fields: Object, sums: Sums) -> ThreadGoalRecord:
+        said = {name: value for name, value in document.content(fields).items() if name not in ("id", "base")}
+        try:
+            spent = {name: fields["base"][name] + getattr(sums, added) for name, added in _SUMS.items()}
+            updated_at = max(fields["updated_at"], sums.at)
+        except (KeyError, TypeError):
+            raise CorruptError(self._path, 'no valid "base" or "updated_at"') from None
+        return ThreadGoalRecord.from_json({**said, **spent, "thread_id": self._place.id, "updated_at": updated_at})
+
+
+def _epoch(fields: Object) -> str:
+    base = fields.get("base")
+    epoch = base.get("epoch") if isinstance(base, dict) else None
+    return epoch if isinstance(epoch, str) else ""
+
+
+def _sums_of(goal: ThreadGoalRecord) -> Object:
+    return {name: getattr(goal, name) for name in _SUMS}

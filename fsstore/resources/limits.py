@@ -1,0 +1,28 @@
+"""What a limit means, everywhere: None for all, 0 for none."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+
+def checked_limit(limit: int | None) -> int | None:
+    """Give a limit back.
+
+    Raises:
+        ValueError: It is negative.
+    """
+    if limit is not None and limit < 0:
+        raise ValueError(f"limit must be 0 or more, or None for all, not {limit}")
+    return limit
+
+
+def first(limit: int | None, items: Iterable[T]) -> list[T]:
+    """Give the first items; no more are looked at."""
+    return list(islice(items, limit))

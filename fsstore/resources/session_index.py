@@ -1,0 +1,156 @@
+"""The session index: names of threads, and the memory of those that were deleted."""
+
+from __future__ import annotations
+
+from fsstore import codec, layout
+from fsstore.disk import fs
+from fsstore.disk.folding import Unfit, View, ViewFold
+from fsstore.disk.log import Log
+from fsstore.errors import FormatError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from fsstore.codec import Object
+    from fsstore.disk.log import Made
+    from fsstore.disk.root import Root
+    from fsstore.disk.writer import Writer
+
+
+_NAME_KEYS = ("thread_id", "thread_name", "updated_at", "rollout_path")
+
+
+class IndexView(View):
+    """What the index says.
+
+    Attributes:
+        deletions: The records of deletion by thread id, oldest first.
+        names: The record that names a thread last, by thread id: the newest by `updated_at`, of one time the greater id.
+        spoken: The ids of the threads that ever had a name, by the name case-folded.
+    """
+
+    deletions: dict[str, list[Object]]
+    names: dict[str, Object]
+    spoken: dict[str, set[str]]
+
+    def begin(self) -> None:
+        """Forget all that was kept."""
+        self.deletions = {}
+        self.names = {}
+        self.spoken = {}
+
+    def take(self, record: Object) -> None:
+        """Keep a name or a deletion."""
+        kind, thread_id = record.get("type"), record.get("thread_id")
+        if kind not in (None, "deleted"):
+            raise Unfit("unknown-type", f"a record of unknown type {str(kind)[:60]!r}")
+        if not isinstance(thread_id, str):
+            raise Unfit("bad-record", "it names no thread")
+        if kind == "deleted":
+            self.deletions.setdefault(thread_id, []).append(record)
+            return
+        name, time, path = record.get("thread_name"), record.get("updated_at"), record.get("rollout_path")
+        if not (isinstance(name, (str, type(None))) and type(time) is int and isinstance(path, (str, type(None)))):
+            raise Unfit("bad-record", "its name, time or path is none")
+        known = self.names.get(thread_id)
+        if known is None or time >= known["updated_at"]:
+            self.names[thread_id] = record
+        if name is not None:
+            self.spoken.setdefault(name.casefold(), set()).add(thread_id)
+
+
+class SessionIndex:
+    """The log `session_index.jsonl`.
+
+    A thread that is here has its name in its own `meta.json`; the index is truth only for deletions, and for names of
+    threads that are not here.
+    """
+
+    def __init__(self, root: Root) -> None:
+        self.path = f"{root.path}/{layout.INDEX}"
+        self.lock = layout.store_lock(layout.INDEX)
+        self._root = root
+        self._view = IndexView(self.path)
+        self._log = Log(
+            root, self.path, self.lock, f"{root.path}/{layout.FORMAT_FILE}", self._missing, lambda: ViewFold(self._view)
+        )
+
+    def forget(self) -> None:
+        """Start anew in a forked child, whose parent's threads may have held the view's mutex."""
+        self._view = IndexView(self.path)
+
+    def _missing(self) -> FormatError:
+        return FormatError(self.path, "the store is gone")
+
+    def note(self, thread_id: str, name: str | None, updated_at: int, rollout_path: str | None) -> None:
+        """Note a thread's name; the caller holds the lock of the index."""
+        fields = dict(zip(_NAME_KEYS, (thread_id, name, updated_at, rollout_path), strict=True))
+        writer, _, ids = self._log.append_locked(lambda writer: _lines(writer, [fields]))
+        self._log.sync_locked(writer, ids)
+
+    def rebuild(self, names: Callable[[], Iterable[tuple[str, str | None, int, str | None]]]) -> None:
+        """Note again what threads are called, where the index is not there; `names` gives what `note` takes of each.
+
+        On disk: One line a name, all in one write.
+        Crash: A prefix of the lines; a look-up that finds nothing in the index looks at the threads.
+        Concurrency: Of two processes one does it.
+        """
+        if fs.is_file(self.path):
+            return
+        rows = [dict(zip(_NAME_KEYS, row, strict=True)) for row in names()]
+        if rows:
+            with self._root.locks[self.lock]:
+                if not fs.is_file(self.path):
+                    writer, _, ids = self._log.append_locked(lambda writer: _lines(writer, rows))
+                    self._log.sync_locked(writer, ids)
+
+    def note_deletion(self, thread_id: str, seen: Object) -> str:
+        """Note that a thread is deleted, with all that was seen of it; give the id of the record.
+
+        The caller holds the lock of the index. Synced at either durability, since what follows moves data away.
+        """
+        fields = {"type": "deleted", "thread_id": thread_id, **seen}
+        writer, _, ids = self._log.append_locked(lambda writer: _lines(writer, [fields]))
+        self._log.sync_locked(writer, ids, always=True)
+        return ids[0]
+
+    def confirm(self) -> None:
+        """Sync the index: a deletion that a dead process noted may not have reached the medium yet.
+
+        The caller holds the lock of the index.
+        """
+        self._log.sync_locked(self._log.writer(), (), always=True)
+
+    def deletions(self) -> dict[str, list[Object]]:
+        """Give the records of deletion by thread id, oldest first; only what is new in the index is read."""
+        view = self._view
+        with view.mutex:
+            view.refresh()
+            return dict(view.deletions)
+
+    def deletions_of(self, thread_id: str) -> list[Object]:
+        """Give the records of a thread's deletions, oldest first."""
+        view = self._view
+        with view.mutex:
+            view.refresh()
+            return list(view.deletions.get(thread_id, ()))
+
+    def last_name(self, thread_id: str) -> Object | None:
+        """Give the record that names a thread last, None where none does or the thread was deleted."""
+        view = self._view
+        with view.mutex:
+            view.refresh()
+            return None if thread_id in view.deletions else view.names.get(thread_id)
+
+    def called(self, name: str) -> tuple[set[str], bool]:
+        """Give the threads that were ever called a name, whatever its case, and whether the index is whole."""
+        view = self._view
+        with view.mutex:
+            view.refresh()
+            return set(view.spoken.get(name.casefold(), ())), bool(view.end) and not view.damage
+
+
+def _lines(writer: Writer, rows: list[Object]) -> Made:
+    ids = writer.mint_many(len(rows))
+    return codec.encode_lines([{"id": id, **fields} for id, fields in zip(ids, rows, strict=True)]), tuple(ids)

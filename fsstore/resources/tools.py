@@ -1,0 +1,80 @@
+"""The dynamic tools of a thread: a set, replaced as a whole."""
+
+from __future__ import annotations
+
+from fsstore import codec, layout
+from fsstore.disk import document
+from fsstore.errors import CorruptError
+from fsstore.records.tools import DynamicToolRecord
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fsstore.codec import Json
+    from fsstore.resources.place import Place
+
+
+class Tools:
+    """The dynamic tools of one thread."""
+
+    __slots__ = ("_path", "_place")
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._path = place.path(layout.TOOLS)
+
+    def all(self) -> list[DynamicToolRecord]:
+        """Give the tools by position; none where there is no set or no thread.
+
+        Raises:
+            CorruptError: tools.json cannot be read.
+        """
+        fields = document.read(self._path)
+        if fields is None:
+            return []
+        tools = fields.get("tools")
+        if not isinstance(tools, list) or not all(map(_is_tool, tools)):
+            raise CorruptError(self._path, "it holds no list of tools")
+        return sorted(map(DynamicToolRecord.from_json, tools), key=lambda tool: tool.position)
+
+    def replace(self, tools: Iterable[DynamicToolRecord]) -> None:
+        """Put a set of tools in the place of the old one.
+
+        Raises:
+            ThreadNotFoundError: The thread does not exist.
+            ValueError: A position that is no integer of 0 or more or stands twice, a name that is no text, a schema that is no
+                JSON object; the old set stays.
+
+        On disk: tools.json, replaced whole.
+        Crash: The old set or the new one.
+        Concurrency: The last set counts, whole.
+        """
+        rows = list(map(_checked, tools))
+        positions = [row["position"] for row in rows]
+        twice = sorted({position for position in positions if positions.count(position) > 1})
+        if twice:
+            raise ValueError(f"position {twice[0]} is given twice: each tool needs one of its own")
+        with self._place.lock_existing():
+            old = document.read_any(self._path)
+            kept = document.content(old) if old else {}
+            document.write(self._place.root, self._path, {**kept, "id": self._place.id, "tools": rows}, old)
+
+
+def _checked(tool: DynamicToolRecord) -> Json:
+    what = f"tool {str(tool.name)[:60]!r}"
+    if type(tool.position) is not int or tool.position < 0:
+        raise ValueError(f"{what}: position must be an integer of 0 or more, not {tool.position!r}")
+    if not isinstance(tool.name, str):
+        raise ValueError(f"{what}: name must be a string, not {type(tool.name).__name__}")
+    if not isinstance(tool.description, (str, type(None))):
+        raise ValueError(f"{what}: description must be a string or None, not {type(tool.description).__name__}")
+    if not isinstance(tool.input_schema, dict):
+        raise ValueError(f"{what}: input_schema must be a JSON object, not {type(tool.input_schema).__name__}")
+    fields = tool.to_json()
+    codec.check_json(fields, what)
+    return fields
+
+
+def _is_tool(fields: Json) -> bool:
+    return isinstance(fields, dict) and type(fields.get("position")) is int and isinstance(fields.get("name"), str)

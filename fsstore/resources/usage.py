@@ -1,0 +1,115 @@
+"""The usage ledger of a thread: what was spent, one record an accrual, never folded on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fsstore import codec, layout
+from fsstore.disk import fs
+from fsstore.disk.folding import Unfit, View, ViewFold
+from fsstore.disk.log import Log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from fsstore.codec import Object
+    from fsstore.disk.log import Made
+    from fsstore.disk.writer import Writer
+    from fsstore.resources.place import Place
+    from fsstore.resources.views import Views
+
+    T = TypeVar("T")
+
+_COUNTS = ("tokens", "seconds", "continuations")
+
+
+@dataclass(slots=True)
+class Sums:
+    """What the accruals of one epoch of a goal come to, and the latest time that one of them gave."""
+
+    tokens: int = 0
+    seconds: int = 0
+    continuations: int = 0
+    at: int = 0
+
+
+class UsageView(View):
+    """What the ledger says.
+
+    Attributes:
+        epochs: The sums by epoch.
+    """
+
+    epochs: dict[str, Sums]
+
+    def begin(self) -> None:
+        """Forget all that was kept."""
+        self.epochs = {}
+
+    def take(self, record: Object) -> None:
+        """Add an accrual to the sums of its epoch."""
+        if record.get("type") != "goal":
+            raise Unfit("unknown-type", f"a record of unknown type {str(record.get('type'))[:60]!r}")
+        epoch, numbers = record.get("epoch"), [record.get("at"), *(record.get(name, 0) for name in _COUNTS)]
+        if not isinstance(epoch, str) or any(type(number) is not int for number in numbers):
+            raise Unfit("bad-record", "its epoch, its time or a count is none")
+        at, tokens, seconds, continuations = numbers
+        sums = self.epochs.setdefault(epoch, Sums())
+        sums.tokens += tokens
+        sums.seconds += seconds
+        sums.continuations += continuations
+        sums.at = max(sums.at, at)
+
+
+class Usage:
+    """The log `usage.jsonl` of one thread."""
+
+    __slots__ = ("_log", "_views", "path")
+
+    def __init__(self, place: Place, views: Views) -> None:
+        self.path = place.path(layout.USAGE)
+        self._views = views
+        self._log = Log(place.root, self.path, place.stripe, place.meta, place.missing, lambda: ViewFold(self._view()))
+
+    def _view(self) -> UsageView:
+        return self._views.get(self.path, UsageView)
+
+    def sums(self, epoch: str) -> Sums:
+        """Give what the accruals of an epoch come to; only what is new in the ledger is read."""
+        view = self._view()
+        with view.mutex:
+            view.refresh()
+            return view.epochs.get(epoch) or Sums()
+
+    def greatest(self) -> str:
+        """Give the greatest id of the ledger, empty where there is no record."""
+        view = self._view()
+        with view.mutex:
+            view.refresh()
+            return view.greatest
+
+    def accrue(self, describe: Callable[[Callable[[str], Sums]], Object | None]) -> bool:
+        """Append an accrual; say whether there was one.
+
+        Args:
+            describe: Called under the thread's lock, with what gives the sums of an epoch before this accrual; gives the
+                accrual's epoch, counts and time, or None for no accrual.
+
+        On disk: One line at the end of usage.jsonl, in one write.
+        Crash: The accrual is there whole, or not at all.
+        Concurrency: Accruals of several processes all count, each once.
+        """
+
+        def make(writer: Writer) -> Made:
+            view = self._view()
+            with view.mutex:
+                view.follow(writer.fd, fs.fstat(writer.fd))
+                fields = describe(lambda epoch: view.epochs.get(epoch) or Sums())
+            if fields is None:
+                return b"", ()
+            id = writer.mint()
+            return codec.encode_line({"id": id, "type": "goal", **fields}), (id,)
+
+        return bool(self._log.append(make))
