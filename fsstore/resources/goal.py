@@ -5,6 +5,7 @@ from __future__ import annotations
 from fsstore import clock, codec, layout
 from fsstore.disk import document
 from fsstore.errors import CorruptError, NotFoundError, ThreadNotFoundError
+from fsstore.records.enums import ThreadGoalStatus
 from fsstore.records.goals import ThreadGoalRecord
 from fsstore.resources.usage import Sums, Usage
 
@@ -70,30 +71,25 @@ class Goal:
 
         Raises:
             ThreadNotFoundError: The thread does not exist.
-            ValueError: The goal names another thread, or a sum is no integer.
+            ValueError: The goal names another thread, its status is none, or a sum is no integer.
             CorruptError: The goal.json that stands there cannot be read; it was not overwritten.
 
         On disk: goal.json, replaced whole.
         Crash: The old goal or the new one.
         Concurrency: The last one counts. An accrual that comes between counts for the goal that it found.
         """
-        if goal.thread_id != self._place.id:
-            raise ValueError(f"the goal names thread {goal.thread_id}, not {self._place.id}")
-        for name in (*_SUMS, "token_budget"):
-            value = getattr(goal, name)
-            if type(value) is not int and (name in _SUMS or value is not None):
-                raise ValueError(f"{name} must be an integer, not {value!r}")
-        clash = {"id", "base"}.intersection(goal.extra)
-        if clash:
-            raise ValueError(f"extra cannot hold {', '.join(sorted(clash))}: the store gives it another meaning")
+        self._check(goal)
         self._replace(lambda _: goal)
 
     def update(self, **changes: Json) -> ThreadGoalRecord:
         """Change some fields of the goal; what was spent stays, unless the changes say otherwise.
 
+        `updated_at` is now, unless it is given.
+
         Raises:
             ThreadNotFoundError: The thread does not exist.
             NotFoundError: It has no goal.
+            ValueError: As `put`.
 
         On disk: As `put`.
         Crash: As `put`.
@@ -103,7 +99,11 @@ class Goal:
         def change(shown: ThreadGoalRecord | None) -> ThreadGoalRecord:
             if shown is None:
                 raise NotFoundError(self._place.id, "goal of thread")
-            return ThreadGoalRecord.from_json({**shown.to_json(), **changes})
+            _check_status(changes.get("status", shown.status))
+            times = {"updated_at": max(shown.updated_at, clock.now())}
+            goal = ThreadGoalRecord.from_json({**shown.to_json(), **times, **changes})
+            self._check(goal)
+            return goal
 
         return self._replace(change)
 
@@ -147,18 +147,38 @@ class Goal:
         except ThreadNotFoundError:
             return False
 
+    def _check(self, goal: ThreadGoalRecord) -> None:
+        if goal.thread_id != self._place.id:
+            raise ValueError(f"the goal names thread {goal.thread_id}, not {self._place.id}")
+        for name in (*_SUMS, "created_at", "updated_at", "token_budget"):
+            value = getattr(goal, name)
+            if (name, value) != ("token_budget", None) and (isinstance(value, bool) or not isinstance(value, int)):
+                raise ValueError(f"{name} must be an integer, not {value!r}")
+        _check_status(goal.status)
+        clash = {"id", "base"}.intersection(goal.extra)
+        if clash:
+            raise ValueError(f"extra cannot hold {', '.join(sorted(clash))}: the store gives it another meaning")
+
     def _read(self) -> Object | None:
-        return document.read(self._path)
+        return self._checked(document.read(self._path))
+
+    def _checked(self, fields: Object | None) -> Object | None:
+        wrong = fields and flaw(fields)
+        if wrong:
+            raise CorruptError(self._path, wrong)
+        return fields
 
     def _replace(self, change: Callable[[ThreadGoalRecord | None], ThreadGoalRecord]) -> ThreadGoalRecord:
         with self._place.lock_existing():
             before = document.read_any(self._path)
-            old = None if before is None or before.get("deleted") is True else before
+            old = self._checked(None if before is None or before.get("deleted") is True else before)
             shown = None if old is None else self._shown(old, self.usage.sums(_epoch(old)))
             goal = change(shown)
             fields = goal.over(old)
             sums = {name: fields.pop(name) for name in _SUMS}
             del fields["thread_id"]
+            if old and shown and shown.status == goal.status:
+                fields["status"] = old["status"]  # an unknown one is kept, though it reads as paused
             same = shown is not None and shown.goal_id == goal.goal_id and sums == _sums_of(shown)
             fields["base"] = old["base"] if old and same else {"epoch": clock.new_id(), **sums}
             document.write(self._place.root, self._path, {**fields, "id": self._place.id}, before)
@@ -191,18 +211,28 @@ class Goal:
 
     def _shown(self, fields: Object, sums: Sums) -> ThreadGoalRecord:
         said = {name: value for name, value in document.content(fields).items() if name not in ("id", "base")}
-        try:
-            spent = {name: fields["base"][name] + getattr(sums, added) for name, added in _SUMS.items()}
-            updated_at = max(fields["updated_at"], sums.at)
-        except (KeyError, TypeError):
-            raise CorruptError(self._path, 'no valid "base" or "updated_at"') from None
+        spent = {name: fields["base"][name] + getattr(sums, added) for name, added in _SUMS.items()}
+        updated_at = max(fields["updated_at"], sums.at)
         return ThreadGoalRecord.from_json({**said, **spent, "thread_id": self._place.id, "updated_at": updated_at})
 
 
-def _epoch(fields: Object) -> str:
+def flaw(fields: Object) -> str | None:
+    """Say what is wrong with a goal.json, None where nothing is."""
     base = fields.get("base")
-    epoch = base.get("epoch") if isinstance(base, dict) else None
-    return epoch if isinstance(epoch, str) else ""
+    if not isinstance(base, dict) or not isinstance(base.get("epoch"), str):
+        return 'no valid "base"'
+    numbers = [fields.get("updated_at"), *map(base.get, _SUMS)]
+    return None if all(type(number) is int for number in numbers) else "a sum or a time is no integer"
+
+
+def _check_status(status: Json) -> None:
+    if status not in list(ThreadGoalStatus):
+        raise ValueError(f"status must be one of {', '.join(ThreadGoalStatus)}, not {status!r}")
+
+
+def _epoch(fields: Object) -> str:
+    epoch: str = fields["base"]["epoch"]
+    return epoch
 
 
 def _sums_of(goal: ThreadGoalRecord) -> Object:

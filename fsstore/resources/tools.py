@@ -33,10 +33,10 @@ class Tools:
         fields = document.read(self._path)
         if fields is None:
             return []
-        tools = fields.get("tools")
-        if not isinstance(tools, list) or not all(map(_is_tool, tools)):
-            raise CorruptError(self._path, "it holds no list of tools")
-        return sorted(map(DynamicToolRecord.from_json, tools), key=lambda tool: tool.position)
+        wrong = flaw(fields)
+        if wrong:
+            raise CorruptError(self._path, wrong)
+        return sorted(map(DynamicToolRecord.from_json, fields["tools"]), key=lambda tool: tool.position)
 
     def replace(self, tools: Iterable[DynamicToolRecord]) -> None:
         """Put a set of tools in the place of the old one.
@@ -74,6 +74,12 @@ def _checked(tool: DynamicToolRecord) -> Json:
     fields = tool.to_json()
     codec.check_json(fields, what)
     return fields
+
+
+def flaw(fields: Json) -> str | None:
+    """Say what is wrong with a tools.json, None where nothing is."""
+    tools = fields.get("tools")
+    return None if isinstance(tools, list) and all(map(_is_tool, tools)) else "it holds no list of tools"
 
 
 def _is_tool(fields: Json) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Views:
     """The views used last, and no more: memory does not grow with the number of threads ever touched."""
 
-    def __init__(self, count: int = 64) -> None:
+    def __init__(self, count: int = 256) -> None:
         self._count = count
         self._views: OrderedDict[str, View] = OrderedDict()
         self._mutex = threading.Lock()

@@ -5,19 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fsstore import codec, layout, tree
+from fsstore import layout, tree
 from fsstore.disk import document, fs
-from fsstore.disk.follow import raw_lines
 from fsstore.errors import CorruptError, FormatError, InvalidNameError
-from fsstore.records.enums import RunStatus, RunStepStatus, RunStepType, SessionSource, ThreadStatus
-from fsstore.resources import stamp
+from fsstore.records.enums import (
+    JobStateStatus,
+    RunStatus,
+    RunStepStatus,
+    RunStepType,
+    SessionSource,
+    ThreadGoalStatus,
+    ThreadStatus,
+)
+from fsstore.resources import goal, stamp, tools
 from fsstore.resources.index import Index
+from fsstore.resources.session_index import IndexView
+from fsstore.resources.usage import UsageView
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import TypeAlias
 
+    from fsstore.codec import Damage, Object
+    from fsstore.disk.folding import View
     from fsstore.store import Store
+
+    #: The enums of a document's fields.
+    Enums: TypeAlias = Mapping[str, type[StrEnum]]
 
 #: Problems that a repair can mend without asking, because nothing is lost by it.
 FIXABLE = frozenset(
@@ -58,9 +73,10 @@ class _Check:
         self._root = root
 
     def run(self) -> Iterator[Problem]:
-        yield from self._log(f"{self._root}/{layout.INDEX}", self._records)
-        for name in fs.names(f"{self._root}/{layout.THREADS}"):
-            yield from self._thread(name)
+        yield from self._view(f"{self._root}/{layout.INDEX}", IndexView)
+        yield from self._collection(f"{self._root}/{layout.JOBS}", {"status": JobStateStatus})
+        yield from self._directories(layout.THREADS, "threads", self._thread)
+        yield from self._directories(layout.WORKFLOWS, "workflow runs", self._workflow)
         yield from self._temporary()
         yield from self._stamps()
 
@@ -68,47 +84,68 @@ class _Check:
         below = path.removeprefix(f"{self._root}/")
         return Problem(path=below, offset=offset, kind=kind, detail=detail, fixable=kind in FIXABLE)
 
-    def _thread(self, name: str) -> Iterator[Problem]:
-        directory = f"{self._root}/{layout.THREADS}/{name}"
-        if not fs.is_directory(directory):
-            yield self._problem(directory, None, "stranger", "only directories of threads belong here, and no links")
-            return
-        try:
-            id = layout.decode_name(name)
-        except InvalidNameError as error:
-            yield self._problem(directory, None, "name", str(error))
-            return
+    # Directories
+
+    def _directories(
+        self, below: str, what: str, look: Callable[[str, str | None, str], Iterator[Problem]]
+    ) -> Iterator[Problem]:
+        """Check what holds a directory for each of something; `look` is given its path, its id and its name."""
+        for name in fs.names(f"{self._root}/{below}"):
+            path = f"{self._root}/{below}/{name}"
+            if not fs.is_directory(path):
+                yield self._problem(path, None, "stranger", f"only directories of {what} belong here, and no links")
+                continue
+            try:
+                id = layout.decode_name(name)
+            except InvalidNameError as error:
+                yield self._problem(path, None, "name", str(error))
+                continue
+            yield from look(path, id, name)
+
+    def _thread(self, directory: str, id: str | None, name: str) -> Iterator[Problem]:
         meta = f"{directory}/{layout.META}"
         if not fs.is_file(meta) and fs.names(directory):  # an empty one is just being made
             yield self._problem(directory, None, "no-meta", "a thread's directory without its meta.json")
         yield from self._document(meta, id, name, {"status": ThreadStatus, "source": SessionSource})
+        yield from self._document(f"{directory}/{layout.GOAL}", id, name, {"status": ThreadGoalStatus}, goal.flaw)
+        yield from self._document(f"{directory}/{layout.TOOLS}", id, name, {}, tools.flaw)
         yield from self._log(f"{directory}/{layout.MESSAGES}", self._tree)
-        yield from self._runs(f"{directory}/{layout.RUNS}")
+        yield from self._view(f"{directory}/{layout.USAGE}", UsageView)
+        yield from self._collection(f"{directory}/{layout.CHECKPOINTS}", {})
+        runs = f"{directory}/{layout.RUNS}".removeprefix(f"{self._root}/")
+        yield from self._directories(runs, "runs", self._run)
 
-    def _runs(self, directory: str) -> Iterator[Problem]:
-        for name in fs.names(directory):
-            path = f"{directory}/{name}/{layout.STATUS}"
-            if not fs.is_directory(f"{directory}/{name}"):
-                yield self._problem(
-                    f"{directory}/{name}", None, "stranger", "only directories of runs belong here, and no links"
-                )
-                continue
-            if not fs.is_file(path) and fs.names(f"{directory}/{name}"):
-                yield self._problem(f"{directory}/{name}", None, "no-status", "a run's directory without its status.json")
+    def _run(self, directory: str, id: str | None, name: str) -> Iterator[Problem]:
+        status = f"{directory}/{layout.STATUS}"
+        if not fs.is_file(status) and fs.names(directory):
+            yield self._problem(directory, None, "no-status", "a run's directory without its status.json")
+        yield from self._document(status, id, name, {"status": RunStatus})
+        yield from self._collection(f"{directory}/{layout.STEPS}", {"status": RunStepStatus, "step_type": RunStepType})
+
+    def _workflow(self, directory: str, id: str | None, name: str) -> Iterator[Problem]:
+        run = f"{directory}/{layout.RUN}"
+        yield from self._document(run, id, name, {})
+        there = fs.is_file(run) and not self._is_deleted(run)
+        for part in (layout.BRANCHES, layout.LEAVES, layout.CONTROL_NODES, layout.CANDIDATES):
+            if not there and fs.names(f"{directory}/{part}"):
+                yield self._problem(f"{directory}/{part}", None, "no-run", "parts of a workflow run that is not there")
+            yield from self._collection(f"{directory}/{part}", {})
+
+    # Documents
+
+    def _collection(self, directory: str, enums: Enums) -> Iterator[Problem]:
+        for file in fs.names(directory):
+            path = f"{directory}/{file}"
             try:
-                yield from self._document(path, layout.decode_name(name), name, {"status": RunStatus})
+                id = layout.document_id(file)
             except InvalidNameError as error:
                 yield self._problem(path, None, "name", str(error))
-            steps = f"{directory}/{name}/{layout.STEPS}"
-            enums = {"status": RunStepStatus, "step_type": RunStepType}
-            for file in fs.names(steps):
-                try:
-                    id = layout.document_id(file)
-                    yield from self._document(f"{steps}/{file}", id, file.removesuffix(layout.DOCUMENT_SUFFIX), enums)
-                except InvalidNameError as error:
-                    yield self._problem(f"{steps}/{file}", None, "name", str(error))
+                continue
+            yield from self._document(path, id, file.removesuffix(layout.DOCUMENT_SUFFIX), enums)
 
-    def _document(self, path: str, id: str | None, name: str, enums: Mapping[str, type[StrEnum]]) -> Iterator[Problem]:
+    def _document(
+        self, path: str, id: str | None, name: str, enums: Enums, flaw: Callable[[Object], str | None] = lambda _: None
+    ) -> Iterator[Problem]:
         try:
             fields = document.read(path)
         except CorruptError as error:
@@ -119,12 +156,23 @@ class _Check:
             return
         if fields is None:
             return
+        wrong = flaw(fields)
+        if wrong:
+            yield self._problem(path, None, "corrupt", wrong)
         said = fields.get("id")
         if not isinstance(said, str) or (said != id if id is not None else layout.encode_name(said) != name):
             yield self._problem(path, None, "misplaced", f"the document says it is {str(said)[:60]!r}")
         for field, kind in enums.items():
             if field in fields and fields[field] not in list(kind):
                 yield self._problem(path, None, "unknown-value", f"{field} is {str(fields[field])[:60]!r}")
+
+    def _is_deleted(self, path: str) -> bool:
+        try:
+            return document.read(path) is None
+        except (CorruptError, OSError):
+            return False
+
+    # Logs
 
     def _log(self, path: str, look: Callable[[str, int], Iterator[Problem]]) -> Iterator[Problem]:
         try:
@@ -141,40 +189,35 @@ class _Check:
         finally:
             fs.close(fd)
 
+    def _view(self, path: str, kind: Callable[[str], View]) -> Iterator[Problem]:
+        """Check a log whose records stand for themselves."""
+
+        def look(path: str, fd: int) -> Iterator[Problem]:
+            view, status = kind(path), fs.fstat(fd)
+            view.follow(fd, status)
+            yield from self._damage(path, view.damage, view.sorted)
+            yield from self._fragment(path, fd, view.end, status.st_size)
+
+        return self._log(path, look)
+
     def _tree(self, path: str, fd: int) -> Iterator[Problem]:
         """Check a log of messages, each of which stands below another."""
         index = Index(path)
         status = fs.fstat(fd)
         index.build(fd, status, exact=True)
-        for damage in sorted(index.damage, key=lambda damage: damage.offset):
-            yield self._problem(path, damage.offset, damage.kind, damage.reason)
+        yield from self._damage(path, index.damage, index.sorted)
         for at in index.older_given:
             if not index.tree.gone[at] and index.older_alive(at) != tree.NONE:
                 given = index.record_at(fd, at)["given_id"]
                 detail = f"an older message has the given id {given[:60]!r} as well; look-ups find this one"
                 yield self._problem(path, index.offsets[at], "duplicate-given-id", detail)
-        if not index.sorted:
-            yield self._problem(path, None, "unsorted", "the records do not ascend by id; the next append sorts them")
         yield from self._fragment(path, fd, index.follower.end, status.st_size)
 
-    def _records(self, path: str, fd: int) -> Iterator[Problem]:
-        """Check a log whose records stand for themselves."""
-        size, last, end = fs.fstat(fd).st_size, "", 0
-        for at, raw in raw_lines(fd, 0, size):
-            line = codec.read_line(raw)
-            if not raw.endswith(b"\n") and not line.records:
-                break
-            end = at + len(raw)
-            for kind, reason in line.damage:
-                yield self._problem(path, at, kind, reason)
-            for piece in line.records:
-                codec.check_type(piece.record)
-                id = piece.record["id"]
-                if id <= last:
-                    kind = "duplicate-id" if id == last else "unsorted"
-                    yield self._problem(path, at + piece.start, kind, f"id {id} after {last}")
-                last = max(last, id)
-        yield from self._fragment(path, fd, end, size)
+    def _damage(self, path: str, found: list[Damage], sorted_: bool) -> Iterator[Problem]:
+        for damage in sorted(found, key=lambda damage: damage.offset):
+            yield self._problem(path, damage.offset, damage.kind, damage.reason)
+        if not sorted_:
+            yield self._problem(path, None, "unsorted", "the records do not ascend by id; the next append sorts them")
 
     def _fragment(self, path: str, fd: int, end: int, size: int) -> Iterator[Problem]:
         if end < size:

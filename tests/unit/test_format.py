@@ -8,25 +8,72 @@ from pathlib import Path
 import pytest
 
 import fsstore
-from fsstore import Store, ThreadStatus, layout
+from fsstore import Store, ThreadStatus, codec, layout
 
 PAGE = (Path(fsstore.__file__).parent / "FORMAT.md").read_text()
+SAYS_KINDS = (
+    "upkeep/check.py",
+    "resources/index.py",
+    "resources/session_index.py",
+    "resources/usage.py",
+    "disk/folding.py",
+    "codec.py",
+)
 EXAMPLES = dict(re.findall(r"^```jsonl? (\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 
 
 @pytest.fixture
 def example(root: Path) -> Store:
     Store.open(root).close()
-    directory = root / layout.THREADS / "thread_7f3a"
-    directory.mkdir(mode=0o700)
-    (directory / layout.META).write_text(EXAMPLES["meta.json"])
-    (directory / layout.MESSAGES).write_text(EXAMPLES["messages.jsonl"])
-    (root / layout.INDEX).write_text(EXAMPLES["session_index.jsonl"])
+    for name, text in EXAMPLES.items():
+        path = place(root, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     return Store.open(root)
 
 
-def test_the_page_has_an_example_of_each_file():
-    assert set(EXAMPLES) == {"meta.json", "messages.jsonl", "session_index.jsonl"}
+def place(root: Path, name: str) -> Path:
+    """Where the file of an example belongs: what is no store's belongs to the thread of the examples."""
+    of_the_store = name.startswith((f"{layout.JOBS}/", f"{layout.WORKFLOWS}/", layout.INDEX))
+    return root / name if of_the_store else root / layout.THREADS / "thread_7f3a" / name
+
+
+def test_the_page_has_an_example_of_each_file(example: Store):
+    assert list(example.check()) == []
+    rows = re.findall(r"^\| `([\w/<>]+\.json)` \| ", PAGE, re.MULTILINE)
+    assert len(rows) == 12
+    for row in rows:
+        pattern = re.compile(re.sub(r"<\w+>", "[^/]+", row) + "$")
+        assert any(map(pattern.search, EXAMPLES)), row
+    assert {"messages.jsonl", "usage.jsonl", "session_index.jsonl"} < set(EXAMPLES)
+
+
+def test_the_examples_of_documents_are_spelled_as_the_store_spells_them(example: Store):
+    for name, text in EXAMPLES.items():
+        if name.endswith(".json"):
+            assert codec.encode_document(codec.decode_object(text.encode())).decode() == text, name
+
+
+def test_the_examples_of_this_thread_read_as_the_page_says(example: Store):
+    thread = example.threads["thread_7f3a"]
+    goal = thread.goal.get()
+    assert (goal.objective, goal.tokens_used, goal.time_used_seconds, goal.continuation_count) == ("Ship 1.0", 1200, 8, 1)
+    assert goal.updated_at == 1795222918
+    assert [tool.name for tool in thread.tools.all()] == ["grep"]
+    assert thread.checkpoints.newest().state == {"files": 3}
+    assert thread.runs["run_9"].info().last_error.code == "server_error"
+    assert [step.step_details for step in thread.runs["run_9"].steps] == [{"message_id": "msg_1"}]
+
+
+def test_the_examples_of_the_store_read_as_the_page_says(example: Store):
+    assert example.jobs["index-repo"].progress == 40
+    run = example.workflows["wr_1"]
+    assert run.leaves.replay("lint", "77ab").output == {"warnings": 0}
+    assert [(one.control_node_run_id, one.branch_run_id) for one in run.candidates] == [("cn_1", "br_1")]
+    run.branches.delete("br_1")
+    assert [(one.control_node_run_id, one.branch_run_id) for one in run.candidates] == [("cn_1", None)]
+    assert [leaf.branch_run_id for leaf in run.leaves] == [None]
+    assert run.control_nodes["cn_1"].selected_children == ["br_1"]
 
 
 def test_the_example_reads_as_the_page_says(example: Store):
@@ -64,7 +111,11 @@ def test_every_name_of_the_page_is_the_name_the_store_makes():
 
 def test_every_kind_of_problem_that_check_can_report_stands_on_the_page():
     source = Path(fsstore.__file__).parent
-    text = "".join((source / name).read_text() for name in ("upkeep/check.py", "resources/index.py", "codec.py"))
-    kinds = set(re.findall(r'_problem\(.*?, "([a-z-]+)"', text)) | set(re.findall(r'Damage\(offset, "([a-z-]+)"', text))
-    assert {"missing-parent", "corrupt", "leftover-temp", "no-status"} <= kinds
+    text = "".join((source / name).read_text() for name in SAYS_KINDS)
+    kinds = (
+        set(re.findall(r'_problem\(.*?, "([a-z-]+)"', text))
+        | set(re.findall(r'Unfit\("([a-z-]+)"', text))
+        | set(re.findall(r'Damage\(offset, "([a-z-]+)"', text))
+    )
+    assert {"missing-parent", "corrupt", "leftover-temp", "no-status", "no-run", "bad-record"} <= kinds
     assert [kind for kind in sorted(kinds) if f"`{kind}`" not in PAGE] == []
