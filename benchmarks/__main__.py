@@ -8,7 +8,7 @@ import json
 import sys
 import time
 
-from benchmarks import appends, contention, machine, reading, start
+from benchmarks import appends, checkpoints, contention, finding, goals, machine, reading, start
 from benchmarks.measure import Row, WrongResultError
 from benchmarks.place import Place
 
@@ -21,6 +21,10 @@ _BENCHMARKS = {
     "newest": reading.newest,
     "branch": reading.branch,
     "memory": reading.memory,
+    "accrue": goals.accrue,
+    "checkpoint": checkpoints.checkpoint,
+    "names": finding.names,
+    "lookup": finding.lookup,
     "import": start.imports,
 }
 _VERDICTS = {True: "met", False: "NOT MET", None: "not judged"}
@@ -62,11 +66,11 @@ def main() -> int:
 def _print_table(about: dict[str, str], rows: list[Row]) -> None:
     print(*(f"{name}: {value}" for name, value in about.items()), sep="\n", end="\n\n")
     table = [("benchmark", "what", "fsstore", "against", "value", "reach", "")]
-    table += [(*dataclasses.astuple(row)[:-1], _VERDICTS[row.met]) for row in rows]
+    table += [(*dataclasses.astuple(row)[:-1], _VERDICTS[row.met] if row.reach else "") for row in rows]
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    unjudged = [row.what for row in rows if row.met is None]
+    unjudged = [row.what for row in rows if row.reach and row.met is None]
     if unjudged:
         print(f"\nA quick run cannot judge: {'; '.join(unjudged)}.")
 

@@ -41,7 +41,7 @@ class Row:
         ours: The figure of fsstore.
         other: The figure it is held against, empty where there is none.
         value: What the reach is about: a ratio, or the figure itself.
-        reach: What was asked for.
+        reach: What was asked for; empty where nothing was.
         met: Whether it is reached; None where this run cannot judge it.
     """
 
@@ -62,6 +62,11 @@ def at_most(limit: float, value: float, unit: str = "x") -> tuple[str, str, bool
 def at_least(limit: float, value: float, unit: str = "x") -> tuple[str, str, bool]:
     """Give value, reach and verdict of a figure that must not be smaller."""
     return f"{value:.2f}{unit}", f"at least {limit:g}{unit}", value >= limit
+
+
+def for_information(value: float, unit: str = "x") -> tuple[str, str, None]:
+    """Give value, reach and verdict of a figure of which nothing was asked."""
+    return f"{value:.2f}{unit}", "", None
 
 
 def interleave(rounds: int, *sides: Callable[[], float]) -> list[list[float]]:

@@ -9,7 +9,7 @@ from functools import cache
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import TypeAlias
+    from typing import Any, TypeAlias
 
     #: A role and a content.
     Said: TypeAlias = tuple[str, str]
@@ -23,6 +23,8 @@ _WORDS = (
 )
 _POOL = 1000
 _LARGE = 20_000
+#: The messages of a thread of many.
+PER_THREAD = 100
 #: What a line holds beside the content: ids, keys, role, time, and the message's number.
 _AROUND = 158
 
@@ -52,6 +54,25 @@ def batches(start: int, end: int, size: int = 1000) -> Iterator[list[Said]]:
     """Give the messages of a range, so many at a time."""
     for first in range(start, end, size):
         yield messages(first, min(size, end - first))
+
+
+def thread(number: int) -> tuple[str, str, str, list[Said]]:
+    """Give the id of the thread of a number, its name, its rollout path, and its messages."""
+    name = f"Fix the parser, round {number}"
+    return f"thread-{number}", name, f"/rollouts/{number}.jsonl", messages(number * PER_THREAD, PER_THREAD)
+
+
+def state(turn: int) -> dict[str, Any]:
+    """Give what an agent keeps at a turn, 1 MB as JSON: the files it has open, what was said, what it knows of each line."""
+    return {"turn": turn, **_state()}
+
+
+@cache
+def _state() -> dict[str, Any]:
+    files = {f"src/package_{at % 7}/module_{at}.py": "".join(_pool()[at : at + 40])[:14_000] for at in range(0, 480, 10)}
+    spoken = [{"role": role, "content": content} for role, content in messages(0, 300)]
+    lines = [{"line": at, "column": at % 80, "score": at / 7, "seen": at % 3 == 0, "symbol": None} for at in range(2000)]
+    return {"files": files, "messages": spoken, "plan": {"steps": ["read", "change", "test"], "done": 1}, "lines": lines}
 
 
 def digest(said: Iterable[tuple[object, object]]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 import time
 
+import orjson
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +25,16 @@ CREATE TABLE IF NOT EXISTS threads (
 CREATE TABLE IF NOT EXISTS messages (
     id INTEGER PRIMARY KEY AUTOINCREMENT, thread_id TEXT NOT NULL REFERENCES threads (id) ON DELETE CASCADE,
     role TEXT NOT NULL, content TEXT NOT NULL, item_json TEXT, created_at INTEGER NOT NULL, parent_entry_id INTEGER
+);
+CREATE TABLE IF NOT EXISTS checkpoints (
+    thread_id TEXT NOT NULL REFERENCES threads (id) ON DELETE CASCADE, checkpoint_id TEXT NOT NULL, state_json TEXT NOT NULL,
+    created_at INTEGER NOT NULL, PRIMARY KEY (thread_id, checkpoint_id)
+);
+CREATE TABLE IF NOT EXISTS thread_goals (
+    thread_id TEXT PRIMARY KEY REFERENCES threads (id) ON DELETE CASCADE, goal_id TEXT NOT NULL, objective TEXT NOT NULL,
+    status TEXT NOT NULL, token_budget INTEGER, tokens_used INTEGER NOT NULL DEFAULT 0,
+    time_used_seconds INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+    continuation_count INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS messages_by_thread ON messages (thread_id);
 CREATE INDEX IF NOT EXISTS messages_by_parent ON messages (parent_entry_id);
@@ -43,6 +55,23 @@ WITH RECURSIVE up (id, parent, depth) AS (
 SELECT m.id, m.thread_id, m.role, m.content, m.item_json, m.created_at, m.parent_entry_id
 FROM up JOIN messages m ON m.id = up.id ORDER BY up.depth DESC
 """
+_GOAL = (
+    "INSERT INTO thread_goals (thread_id, goal_id, objective, status, created_at, updated_at)"
+    " VALUES (?, 'goal', 'Ship 1.0', 'active', 0, 0)"
+)
+_ACCRUE = (
+    "UPDATE thread_goals SET tokens_used = tokens_used + ?, time_used_seconds = time_used_seconds + ?,"
+    " updated_at = MAX(updated_at, ?) WHERE thread_id = ?"
+)
+_READ_GOAL = "SELECT * FROM thread_goals WHERE thread_id = ?"
+_SAVE = (
+    "INSERT INTO checkpoints VALUES (?, ?, ?, ?) ON CONFLICT (thread_id, checkpoint_id)"
+    " DO UPDATE SET state_json = excluded.state_json, created_at = excluded.created_at"
+)
+#: The contract keeps names in a file beside the database; here they have a column, and what makes looking for one fast.
+_NAMED = "CREATE INDEX IF NOT EXISTS threads_by_title ON threads (lower(title))"
+_NAME = "UPDATE threads SET title = ?, rollout_path = ? WHERE id = ?"
+_PATH_OF = "SELECT rollout_path FROM threads WHERE lower(title) = lower(?) ORDER BY updated_at DESC LIMIT 1"
 
 
 class Sqlite:
@@ -60,6 +89,14 @@ class Sqlite:
         self._connection.executescript(_TABLES)
         for thread in threads or (self._thread,):
             self._connection.execute(_THREAD, (thread,))
+
+    def begin(self, thread: str, name: str, path: str, said: list[Said]) -> None:
+        """Begin a thread with a name, a rollout path and messages."""
+        self._thread = thread
+        self._connection.execute(_NAMED)
+        self._connection.execute(_THREAD, (thread,))
+        self._connection.execute(_NAME, (name, path, thread))
+        self.extend(said)
 
     def append(self, said: Said) -> None:
         """Append one message below the current leaf and make it the leaf, in a transaction of its own."""
@@ -87,6 +124,51 @@ class Sqlite:
     def said(self) -> list[Said]:
         """Read the whole branch back."""
         return said_of(self.branch())
+
+    def set_goal(self) -> None:
+        """Begin a goal."""
+        self._connection.execute(_GOAL, (self._thread,))
+
+    def accrue(self, tokens: int, seconds: int, now: int) -> tuple[int, ...]:
+        """Add to what was spent on the goal; give the goal's sums after it."""
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        execute(_ACCRUE, (tokens, seconds, now, self._thread))
+        sums = self.goal()
+        execute("COMMIT")
+        return sums
+
+    def goal(self) -> tuple[int, ...]:
+        """Read the goal's sums."""
+        row = self._connection.execute(_READ_GOAL, (self._thread,)).fetchone()
+        return row[5], row[6], row[8]
+
+    def save(self, checkpoint: str, state: Any) -> None:
+        """Keep a state under a name, in a transaction of its own."""
+        self._connection.execute(_SAVE, (self._thread, checkpoint, orjson.dumps(state).decode(), int(time.time())))
+
+    def saved(self, checkpoint: str) -> Any:
+        """Read a state."""
+        return orjson.loads(
+            self._one("SELECT state_json FROM checkpoints WHERE thread_id = ? AND checkpoint_id = ?", self._thread, checkpoint)
+        )
+
+    def path_of(self, name: str) -> str | None:
+        """Give the rollout path of the thread of a name."""
+        return self._one(_PATH_OF, name)
+
+    def name_of(self, thread: str) -> str | None:
+        """Give a thread's name."""
+        return self._one("SELECT title FROM threads WHERE id = ?", thread)
+
+    def thread_of(self, message_id: int) -> str | None:
+        """Give the thread that holds a message, None where none does."""
+        return self._one("SELECT thread_id FROM messages WHERE id = ?", message_id)
+
+    def _one(self, query: str, *arguments: str | int) -> Any:
+        """Give the first column of the first row, None where there is no row."""
+        row = self._connection.execute(query, arguments).fetchone()
+        return row and row[0]
 
     def close(self) -> None:
         """Close the connection, which writes the WAL back."""

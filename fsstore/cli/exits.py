@@ -26,7 +26,7 @@ MEANINGS = {
     Exit.OK: "done",
     Exit.REFUSED: "the store, the disk or an imported file refused",
     Exit.USAGE: "wrong usage, or no store at that root",
-    Exit.NOT_FOUND: "no such thread or message, or a prefix of several",
+    Exit.NOT_FOUND: "nothing of that id, or a prefix of several",
     Exit.LOCKED: "another writer held the lock for too long",
     Exit.INTERRUPTED: "interrupted (Ctrl-C)",
     Exit.CLOSED_PIPE: "the reader of the output went away",

@@ -10,33 +10,33 @@ from fsstore import layout
 from fsstore.cli.exits import WrongUsageError
 from fsstore.cli.output import one_line
 from fsstore.disk import fs
-from fsstore.errors import FormatError, InvalidNameError, NotFoundError, ThreadNotFoundError
+from fsstore.errors import FormatError, InvalidNameError, NotFoundError
 from fsstore.store import Store, default_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, TypeVar
 
     from fsstore.resources.thread import ThreadHandle
 
     Command = TypeVar("Command", bound=Callable[..., Any])
 
-#: How many threads an ambiguous prefix names.
+#: How many ids an ambiguous prefix names.
 _SHOWN = 3
 
 
 class AmbiguousPrefixError(NotFoundError):
-    """Several threads begin so."""
+    """Several ids begin so."""
 
-    def __init__(self, id: str, matches: list[str]) -> None:
-        super().__init__(id)
+    def __init__(self, id: str, kind: str, matches: list[str]) -> None:
+        super().__init__(id, kind)
         self.matches = matches
 
     def __str__(self) -> str:
         more = len(self.matches) - _SHOWN
         shown = ", ".join(one_line(match, 60) for match in self.matches[:_SHOWN])
-        return f"{len(self.matches)} threads begin with {self.id!r}: {shown}{f' and {more} more' if more > 0 else ''}"
+        return f"{len(self.matches)} {self.kind}s begin with {self.id!r}: {shown}{f' and {more} more' if more > 0 else ''}"
 
 
 def _shown_root() -> str:
@@ -72,6 +72,18 @@ def writing_options(command: Command) -> Command:
     return store_options(timeout(command))
 
 
+def limit_option(things: str) -> Callable[[Command], Command]:
+    """Give a command that lists something `--limit`."""
+    return click.option("-n", "--limit", type=click.IntRange(min=0), metavar="N", help=f"At most N {things}.")
+
+
+def refuse_beside(option: str, others: Mapping[str, object]) -> None:
+    """Refuse what makes no sense beside an option that was given; what was not is None or False."""
+    for other, value in others.items():
+        if value is not None and value is not False:
+            raise click.UsageError(f"{option} and {other} exclude each other.", click.get_current_context())
+
+
 def open_store(root: str, *, lock_timeout: float | None = None, create: bool = False) -> Store:
     """Open the store that a command is about; only where `create` says so, make one.
 
@@ -103,22 +115,35 @@ def _has_store(path: str) -> bool:
 
 
 def find_thread(store: Store, given: str) -> ThreadHandle:
-    """Find a thread by its id, or by the beginning of it that no other thread has.
+    """Find a thread; see `whole_id`."""
+    threads = store.threads
+    return store.thread(whole_id(given, "thread", "ls", threads.__contains__, threads.ids))
+
+
+def whole_id(given: str, kind: str, listing: str, is_there: Callable[[str], object], ids: Callable[[], Iterable[str]]) -> str:
+    """Find something by its id, or by the beginning of it that no other has; give the id.
+
+    Args:
+        given: What the user said.
+        kind: What it is, for people.
+        listing: The command that shows the ids.
+        is_there: Says whether something has just this id.
+        ids: Gives all ids.
 
     Raises:
-        ThreadNotFoundError: No thread begins so.
+        NotFoundError: No id begins so.
         AmbiguousPrefixError: Several do.
     """
     if not given:
-        raise WrongUsageError("THREAD is empty: `fsstore ls` shows the threads")
+        raise WrongUsageError(f"{kind.upper()} is empty: `fsstore {listing}` shows the {kind}s")
     try:
-        if given in store.threads:
-            return store.thread(given)
+        if is_there(given):
+            return given
     except InvalidNameError:
-        raise ThreadNotFoundError(given) from None
-    matches = [id for id in store.threads.ids() if id.startswith(given)]
+        raise NotFoundError(given, kind) from None
+    matches = [id for id in ids() if id.startswith(given)]
     if len(matches) > 1:
-        raise AmbiguousPrefixError(given, matches)
+        raise AmbiguousPrefixError(given, kind, matches)
     if not matches:
-        raise ThreadNotFoundError(given)
-    return store.thread(matches[0])
+        raise NotFoundError(given, kind)
+    return matches[0]

@@ -5,24 +5,32 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from fsstore.cli.options import find_thread, open_store, store_options
-from fsstore.cli.output import clean, count_of, emit, make_console, message_json, note, one_line, print_indented, when, words_of
+from fsstore.cli.options import find_thread, limit_option, open_store, store_options
+from fsstore.cli.output import (
+    clean,
+    count_of,
+    emit,
+    make_console,
+    message_json,
+    note,
+    one_line,
+    print_indented,
+    print_table,
+    titled,
+    when,
+    words_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fsstore.records.messages import Message
     from fsstore.records.threads import ThreadInfo
     from fsstore.resources.thread import ThreadHandle
     from fsstore.store import Store
 
-#: Columns for the ids of a list; in a terminal longer ones are cut.
-_ID_WIDTH = 36
-
 
 @click.command()
-@click.option("-n", "--limit", type=click.IntRange(min=0), metavar="N", help="At most N threads.")
+@limit_option("threads")
 @click.option("-a", "--archived", is_flag=True, help="Archived threads too.")
 @store_options
 def ls(root: str, as_json: bool, limit: int | None, archived: bool) -> None:
@@ -46,23 +54,9 @@ def _print_threads(store: Store, threads: list[ThreadInfo]) -> None:
     if not threads:
         console.print(f"No threads in {clean(store.root)}.")
         return
-    ids = [Text(one_line(info.id)) for info in threads]
-    room = console.width if console.is_terminal else None
-    width = min(max(len("THREAD"), *(id.cell_len for id in ids)), _ID_WIDTH, room // 3 if room else _ID_WIDTH)
-    _print_row(console, Text(f"{'THREAD'.ljust(width)}  LAST USED         MESSAGES  WHAT", style="bold"), room)
-    for info, id in zip(threads, ids, strict=True):
-        if room:
-            id.truncate(width, overflow="ellipsis")  # a beginning of it is as good
-        id.pad_right(max(0, width - id.cell_len))
-        used, count = when(store.threads.last_activity(info)), _count(store, info)
-        _print_row(console, id.append(f"  {used:16}  {count:8}  {_title(info)}"), room)
-
-
-def _print_row(console: Console, row: Text, room: int | None) -> None:
-    row.rstrip()
-    if room:
-        row.truncate(room, overflow="ellipsis")
-    console.print(row)
+    columns = {"LAST USED": "16", "MESSAGES": ">8", "WHAT": ""}
+    rows = ((when(store.threads.last_activity(info)), _count(store, info), _title(info)) for info in threads)
+    print_table(console, "THREAD", [info.id for info in threads], columns, rows)
 
 
 def _title(info: ThreadInfo) -> str:
@@ -105,8 +99,7 @@ def note_damage(thread: ThreadHandle) -> None:
 
 def _print_branch(thread: ThreadHandle, messages: list[Message]) -> None:
     console = make_console()
-    info = thread.info()
-    console.print(Text(f"{one_line(info.id)}  {one_line(info.name or '')}".rstrip(), style="bold"))
+    console.print(titled(thread.id, thread.info().name))
     if not messages:
         console.print("No messages on this branch.")
     for message in messages:

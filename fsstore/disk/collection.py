@@ -10,7 +10,7 @@ from fsstore.errors import CorruptError, InvalidNameError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping
 
     from fsstore.codec import Json, Object
     from fsstore.disk.root import Root
@@ -23,15 +23,18 @@ class Collection:
         root: The store's directory.
         directory: Where they are.
         file: The document's file within a directory of its own (`runs/<run>/status.json`); None where the document is
-            the entry itself (`steps/<step>.json`). Then each write has an id greater than every one in the collection.
+            the entry itself (`steps/<step>.json`).
+        ordered: Whether each write has an id greater than every one in the collection, so that these ids are the order of
+            the writes, whatever the clock does. Only of documents that are the entries themselves.
     """
 
-    __slots__ = ("_file", "_known", "_root", "directory")
+    __slots__ = ("_file", "_known", "_ordered", "_root", "directory")
 
-    def __init__(self, root: Root, directory: str, file: str | None = None) -> None:
+    def __init__(self, root: Root, directory: str, file: str | None = None, *, ordered: bool = False) -> None:
         self._root = root
         self.directory = directory
         self._file = file
+        self._ordered = ordered
         #: The directory's inode and time of change just after the last write here, and that write's id.
         self._known: tuple[tuple[int, int], str] | None = None
 
@@ -84,17 +87,14 @@ class Collection:
         return self.put(id, if_there)
 
     def __contains__(self, id: str) -> bool:
-        try:
-            return document.read(self.path(id)) is not None
-        except CorruptError:
-            return True
+        return document.is_there(self.path(id))
 
     def delete(self, id: str) -> str:
         """Take a document away, readable or not; give the id of the deletion, empty where nothing was there.
 
         A copy of it goes to the trash, and what stands in its place says that it was deleted. The caller holds the lock.
         """
-        version = document.delete(self._root, self.path(id), id, clock.FIRST_ID if self._file else self._newest())
+        version = document.delete(self._root, self.path(id), id, self._newest() if self._ordered else clock.FIRST_ID)
         if version:
             self._remember(version)
         return version
@@ -111,11 +111,11 @@ class Collection:
             CorruptError: It cannot be read; or of another one it cannot be told whether it is newer.
         """
         rows = self._by_version()
-        for version, path, _ in rows:
-            if not version and fs.is_file(path):
-                document.read(path)  # says what is wrong
-        for _, path, _ in rows:
-            fields = document.read(path)
+        for version, path, id in rows:
+            if not version:
+                self._read(path, id)  # says what is wrong
+        for _, path, id in rows:
+            fields = self._read(path, id)
             if fields is not None:
                 return fields
         return None
@@ -133,7 +133,7 @@ class Collection:
     def _mint(self, before: Object | None) -> str:
         """Give the id of the next write: greater than that of the document before, and of all beside it."""
         own = document.newest(before) if before else clock.FIRST_ID
-        return clock.new_id(own if self._file else max(own, self._newest()))
+        return clock.new_id(max(own, self._newest()) if self._ordered else own)
 
     def _newest(self) -> str:
         if self._known and self._known[0] == self._mark():
@@ -142,7 +142,7 @@ class Collection:
 
     def _remember(self, version: str) -> None:
         """Take the id of the write just done as the newest; empty where nobody knows whether it is."""
-        self._known = (self._mark(), version) if version and not self._file else None
+        self._known = (self._mark(), version) if version and self._ordered else None
 
     def _mark(self) -> tuple[int, int]:
         """Give what changes whenever a document is put into the directory (inode(7), st_ctime)."""
@@ -157,7 +157,7 @@ class Collection:
         for path, id in self._entries():
             if id is None:
                 yield from (fields["id"] for fields in self._readable(path, id))
-            elif fs.is_file(path):
+            elif document.is_there(path):
                 yield id
 
     def all(self) -> Iterator[Object]:
@@ -165,14 +165,32 @@ class Collection:
         for path, id in self._entries():
             yield from self._readable(path, id)
 
+    def damage(self, but: Container[str] = ()) -> Iterator[CorruptError]:
+        """Say of each document that cannot be read, and so is passed over, why; `but` are ids that need no look."""
+        for path, id in self._entries():
+            if id is None or id not in but:
+                try:
+                    self._read(path, id)
+                except CorruptError as error:
+                    yield error
+
     def _readable(self, path: str, id: str | None) -> Iterator[Object]:
         try:
-            fields = document.read(path)
+            fields = self._read(path, id)
         except CorruptError:
             return
-        said = fields.get("id") if fields else None
-        if fields and isinstance(said, str) and (said == id if id is not None else self._is_at(path, said)):
+        if fields is not None:
             yield fields
+
+    def _read(self, path: str, id: str | None) -> Object | None:
+        """Read what stands at a path; `id` is what its name says, None where it ends in a hash."""
+        fields = document.read(path)
+        if fields is None:
+            return None
+        said = fields.get("id")
+        if id is None and isinstance(said, str) and self._is_at(path, said):
+            return fields
+        return self._checked(path, fields, id)
 
     def _is_at(self, path: str, id: str) -> bool:
         try:
@@ -191,7 +209,8 @@ class Collection:
                 continue
 
     @staticmethod
-    def _checked(path: str, fields: Object, id: str) -> Object:
-        if fields.get("id") != id:
-            raise CorruptError(path, f"the document says it is {str(fields.get('id'))[:60]!r}, not {id[:60]!r}")
+    def _checked(path: str, fields: Object, id: str | None) -> Object:
+        said = fields.get("id")
+        if id is None or said != id:
+            raise CorruptError(path, f"the document says it is {str(said)[:60]!r}, whose place is another")
         return fields

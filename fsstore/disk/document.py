@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 VERSIONS = "versions"
 #: Keys of a document that are the store's own.
 OWN_KEYS = frozenset((VERSIONS, "deleted"))
-#: More bytes than stand behind the state of a document in the usual form.
-_END = 4096
+#: More bytes than stand behind the state of a document in the usual form, or before `"deleted"` in what a deletion leaves.
+_EDGE = 4096
 # A newline inside a JSON string is escaped, so that this stands nowhere else.
 _NEWEST = re.compile(rb'\n  "versions": \{\n    "": "([0-9a-f-]{36})"')
 
@@ -57,11 +57,19 @@ def read_any(path: str) -> Object | None:
 def read_newest(path: str) -> str:
     """Give the id of a document's last write, as a rule from the end of the file alone; empty where it cannot be read."""
     try:
-        found = _NEWEST.search(fs.read_end(path, _END))
+        found = _NEWEST.search(fs.read_end(path, _EDGE))
         version = found[1].decode() if found else newest(read_any(path) or {})
     except (FileNotFoundError, NotADirectoryError, CorruptError):
         return ""
     return version if clock.is_id(version) else ""
+
+
+def is_there(path: str) -> bool:
+    """Say whether a document stands here, readable or not, and was not deleted; as a rule from the file's start alone."""
+    try:
+        return b'"deleted"' not in fs.read_start(path, _EDGE) or read(path) is not None
+    except (CorruptError, OSError):
+        return fs.is_file(path)
 
 
 def newest(fields: Object) -> str:

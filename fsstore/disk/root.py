@@ -177,9 +177,13 @@ class Root:
             self.sync_up(os.path.dirname(path))
         return True
 
+    def trash_path(self, path: str, deletion: str) -> str:
+        """Give the place in the trash for what stands at a path; touches no disk."""
+        return f"{self.path}/{layout.trash_path(path.removeprefix(f'{self.path}/'), deletion)}"
+
     def trash_place(self, path: str, deletion: str) -> str:
         """Make the place in the trash for what stands at a path; give it."""
-        place = f"{self.path}/{layout.trash_path(path.removeprefix(f'{self.path}/'), deletion)}"
+        place = self.trash_path(path, deletion)
         self.with_own_directories(lambda: fs.make_directories(os.path.dirname(place)))
         return place
 

@@ -15,11 +15,23 @@ if TYPE_CHECKING:
     from fsstore.codec import Json, Object
 
 
+class Trace(Record):
+    """What all records of a workflow trace have in common."""
+
+    __slots__ = ()
+    #: The field that says what of the workflow's definition it is of.
+    OF = ""
+
+    @classmethod
+    def _decoded(cls, known: Object) -> Object:
+        return {cls.OF: "", **known}  # a document of another make may lack it, and is shown all the same
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowRun(Record):
+class WorkflowRun(Trace):
     """One run of a workflow. `metadata` is any JSON value."""
 
-    KIND = "the workflow run"
+    KIND, OF = "the workflow run", "workflow_id"
 
     id: str = field(default_factory=clock.new_id)
     workflow_id: str
@@ -33,7 +45,7 @@ class WorkflowRun(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part(Record):
+class Part(Trace):
     """What the parts of a workflow run have in common."""
 
     id: str = field(default_factory=clock.new_id)
@@ -44,7 +56,7 @@ class Part(Record):
 class BranchRun(Part):
     """One branch of a workflow run. `result` is any JSON value."""
 
-    KIND = "the branch run"
+    KIND, OF = "the branch run", "branch_id"
 
     branch_id: str
     node_id: str = ""
@@ -62,7 +74,7 @@ class LeafRun(Part):
     `output` is any JSON value, `artifacts` a list of such.
     """
 
-    KIND = "the leaf run"
+    KIND, OF = "the leaf run", "leaf_id"
 
     branch_run_id: str | None = None
     leaf_id: str
@@ -80,7 +92,7 @@ class LeafRun(Part):
 class ControlNodeRun(Part):
     """One decision of a workflow run. `selected_children` is a list, `result` any JSON value."""
 
-    KIND = "the control node run"
+    KIND, OF = "the control node run", "node_id"
 
     node_id: str
     kind: str = ""
@@ -96,7 +108,7 @@ class ControlNodeRun(Part):
 class TeacherCandidate(Part):
     """One answer that a teacher judged. `rationale` is any JSON value."""
 
-    KIND = "the teacher candidate"
+    KIND, OF = "the teacher candidate", "candidate_id"
 
     control_node_run_id: str | None = None
     candidate_id: str

@@ -11,9 +11,10 @@ from fsstore.resources.limits import checked_limit, first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from fsstore.codec import Json, Object
+    from fsstore.errors import CorruptError
     from fsstore.resources.place import Place
 
 
@@ -24,7 +25,7 @@ class Checkpoints:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._documents = Collection(place.root, place.path(layout.CHECKPOINTS))
+        self._documents = Collection(place.root, place.path(layout.CHECKPOINTS), ordered=True)
 
     def save(self, id: str, state: Json) -> CheckpointRecord:
         """Keep a state under a name, in the place of what was kept under it; give it as stored.
@@ -42,8 +43,8 @@ class Checkpoints:
         Crash: The old state or the new one.
         Concurrency: Of two savings of one name the last one counts, whole.
         """
-        codec.check_json(state, "the state")
         fields = {"state": state, "created_at": clock.now()}
+        codec.check_json(fields, "the state")
         with self._place.lock_existing():
             return self._record(self._documents.put(id, lambda old: {**document.content(old or {}), **fields}))
 
@@ -93,6 +94,14 @@ class Checkpoints:
     def ids(self) -> list[str]:
         """Give the names of all checkpoints, in the order of their names on disk."""
         return list(self._documents.ids())
+
+    def path(self, id: str) -> str:
+        """Give the path of a checkpoint's document; touches no disk."""
+        return self._documents.path(id)
+
+    def damage(self, but: Container[str] = ()) -> list[CorruptError]:
+        """Say of each checkpoint that cannot be read, and so is listed nowhere, why; `but` are names that need no look."""
+        return list(self._documents.damage(but))
 
     def delete(self, id: str) -> bool:
         """Take a checkpoint away, readable or not; say whether it was there.

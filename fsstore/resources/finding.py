@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 #: Answers kept ready.
 _ANSWERS = 4096
 _BUFFER = 1 << 20
-#: An id that every JSON writer spells alike.
-_PLAIN = re.compile(r"[ !#-.0-\[\]-~]+")
+#: An id that every JSON writer spells alike (those made for web pages escape quotes, `<`, `&` and the like).
+_PLAIN = re.compile(r"[\w .:@#=-]+", re.ASCII)
 
 
 class Finder:

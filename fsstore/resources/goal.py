@@ -7,6 +7,7 @@ from fsstore.disk import document
 from fsstore.errors import CorruptError, NotFoundError, ThreadNotFoundError
 from fsstore.records.enums import ThreadGoalStatus
 from fsstore.records.goals import ThreadGoalRecord
+from fsstore.resources.limits import whole
 from fsstore.resources.usage import Sums, Usage
 
 TYPE_CHECKING = False
@@ -151,9 +152,8 @@ class Goal:
         if goal.thread_id != self._place.id:
             raise ValueError(f"the goal names thread {goal.thread_id}, not {self._place.id}")
         for name in (*_SUMS, "created_at", "updated_at", "token_budget"):
-            value = getattr(goal, name)
-            if (name, value) != ("token_budget", None) and (isinstance(value, bool) or not isinstance(value, int)):
-                raise ValueError(f"{name} must be an integer, not {value!r}")
+            if name != "token_budget" or goal.token_budget is not None:
+                whole(name, getattr(goal, name))
         _check_status(goal.status)
         clash = {"id", "base"}.intersection(goal.extra)
         if clash:
@@ -185,10 +185,8 @@ class Goal:
         return goal
 
     def _accrue(self, counts: Object, now: int | None) -> ThreadGoalRecord | None:
-        at = clock.now() if now is None else now
-        for name, value in {**counts, "now": at}.items():
-            if type(value) is not int:
-                raise ValueError(f"{name} must be an integer, not {value!r}")
+        counts = {name: whole(name, value) for name, value in counts.items()}
+        at = whole("now", clock.now() if now is None else now)
         codec.check_json([at, *counts.values()], "the accrual")
         if self._read() is None:
             return None  # before the ledger is begun for nothing

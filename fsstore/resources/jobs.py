@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fsstore.codec import Json, Object
     from fsstore.disk.lock import Lock
     from fsstore.disk.root import Root
+    from fsstore.errors import CorruptError
 
 
 class Jobs:
@@ -23,7 +24,7 @@ class Jobs:
 
     def __init__(self, root: Root) -> None:
         self._root = root
-        self._documents = Collection(root, f"{root.path}/{layout.JOBS}")
+        self._documents = Collection(root, f"{root.path}/{layout.JOBS}", ordered=True)
 
     def get(self, id: str) -> JobStateRecord | None:
         """Read a job, or None where there is none.
@@ -60,6 +61,10 @@ class Jobs:
         checked_limit(limit)
         rows = sorted(self._documents.all(), key=_age, reverse=True)
         return first(limit, map(_job, rows))
+
+    def damage(self) -> list[CorruptError]:
+        """Say of each job that cannot be read, and so is listed nowhere, why."""
+        return list(self._documents.damage())
 
     def put(self, job: JobStateRecord) -> None:
         """Insert a job, or overwrite all its fields. Keys that no field knows are kept.

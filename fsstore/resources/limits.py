@@ -1,4 +1,4 @@
-"""What a limit means, everywhere: None for all, 0 for none."""
+"""What a number means, everywhere: a limit is None for all, 0 for none; a bool is no number."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TypeVar
+
+    from fsstore.codec import Json
 
     T = TypeVar("T")
 
@@ -21,6 +23,17 @@ def checked_limit(limit: int | None) -> int | None:
     if limit is not None and limit < 0:
         raise ValueError(f"limit must be 0 or more, or None for all, not {limit}")
     return limit
+
+
+def whole(name: str, value: Json) -> int:
+    """Give a whole number back as a plain one.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{name} must be an integer, not {value!r}")
+    return int(value)
 
 
 def first(limit: int | None, items: Iterable[T]) -> list[T]:

@@ -64,4 +64,4 @@ class Names:
                 noted = self._index.last_name(id) or {"thread_name": None}
                 called, time, path = noted["thread_name"], noted.get("updated_at", 0), noted.get("rollout_path")
             if isinstance(called, str) and called.casefold() == wanted and path is not None:
-                yield time, id, path
+                yield time if isinstance(time, int) else 0, id, path

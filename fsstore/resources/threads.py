@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from fsstore import clock, layout
+from fsstore import clock, codec, layout
 from fsstore.disk import document, fs
 from fsstore.disk.collection import Collection
 from fsstore.errors import AlreadyExistsError, ThreadNotFoundError
 from fsstore.records.threads import ThreadInfo
 from fsstore.resources.deletions import Deletions
 from fsstore.resources.finding import Finder
-from fsstore.resources.limits import checked_limit
+from fsstore.resources.limits import checked_limit, whole
 from fsstore.resources.place import Place
 from fsstore.resources.thread import ThreadHandle
 
@@ -125,6 +125,11 @@ class Threads:
         """
         return self._finder.find(message_id)
 
+    def trash_path(self, id: str) -> str | None:
+        """Give the place in the trash of the thread that was deleted last under an id; None where none was."""
+        deletions = self._index.deletions_of(id)
+        return self._root.trash_path(self.handle(id).directory, deletions[-1]["id"]) if deletions else None
+
     # Writing
 
     def create(self, id: str | None = None, **fields: Json) -> ThreadHandle:
@@ -222,8 +227,8 @@ class Threads:
         for what, value in (("name", name), ("rollout_path", rollout_path)):
             if not isinstance(value, (str, type(None))):
                 raise ValueError(f"{what} must be a string or None, not {type(value).__name__}")
-        if type(updated_at) is not int:
-            raise ValueError(f"updated_at must be whole Unix seconds, not {updated_at!r}")
+        updated_at = whole("updated_at", updated_at)
+        codec.check_json([name, updated_at, rollout_path], "the name")
         thread = self.handle(id)
         with self._locked(thread):
             old = self._documents.get(id)

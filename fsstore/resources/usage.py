@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fsstore import codec, layout
 from fsstore.disk import fs
@@ -81,7 +81,7 @@ class Usage:
         view = self._view()
         with view.mutex:
             view.refresh()
-            return view.epochs.get(epoch) or Sums()
+            return replace(view.epochs.get(epoch) or Sums())  # of its own: another thread may fold more in
 
     def greatest(self) -> str:
         """Give the greatest id of the ledger, empty where there is no record."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fsstore.codec import Json, Object
     from fsstore.disk.lock import Lock
     from fsstore.disk.root import Root
+    from fsstore.errors import CorruptError
 
 R = TypeVar("R", bound=Part)
 
@@ -105,6 +106,10 @@ class Workflows:
         rows = [row for row in self._runs.all() if all(row.get(name) == value for name, value in wanted.items())]
         rows.sort(key=_age, reverse=True)
         return first(limit, (WorkflowRun.from_json(document.content(row)) for row in rows))
+
+    def damage(self) -> list[CorruptError]:
+        """Say of each run whose run.json cannot be read, so that it is listed nowhere, why."""
+        return list(self._runs.damage())
 
     def delete(self, id: str) -> bool:
         """Move a workflow run with all its parts to the trash; say whether it was there.
@@ -221,6 +226,11 @@ class WorkflowHandle:
         """Say whether the run exists."""
         return self.id in self._runs
 
+    def damage(self) -> list[CorruptError]:
+        """Say of each part that cannot be read, and so is listed nowhere, why."""
+        kinds = (self.branches, self.leaves, self.control_nodes, self.candidates)
+        return [error for parts in kinds for error in parts.damage()]
+
 
 class Parts(Generic[R]):
     """One kind of part of a workflow run. Iterating gives each that can be read, the oldest first.
@@ -295,6 +305,10 @@ class Parts(Generic[R]):
         known: dict[tuple[str, str], bool] = {}
         rows = sorted(self._documents.all(), key=_age) if self._run.is_there() else []
         return (self._part(fields, known) for fields in rows)
+
+    def damage(self) -> Iterator[CorruptError]:
+        """Say of each part that cannot be read, and so is listed nowhere, why."""
+        return self._documents.damage()
 
     def update(self, id: str, **changes: Json) -> R:
         """Change some fields of a part.

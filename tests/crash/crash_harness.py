@@ -8,12 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from functools import cache, cached_property
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from fsstore import Store
+from fsstore import JobStateRecord, Store, codec
 from fsstore.disk import fs
 from fsstore.testing.crash_states import State, after_all, power_cuts
 from fsstore.testing.image import Image
@@ -67,12 +67,20 @@ class Operation:
 
 @dataclass
 class Recording:
-    """An operation done, what it looked like from outside after each step, and how many calls that had taken."""
+    """An operation done, what it looked like from outside after each step, and how many calls that had taken.
+
+    `made` is all that had been made by then: see `made_on`.
+    """
 
     operation: Operation
     recorder: Recorder
     views: list[View] = field(default_factory=list)
+    made: list[frozenset[str]] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
+
+    def look(self, world: Path) -> None:
+        self.views.append(view(world / self.operation.place))
+        self.made.append(made_on(Image.read(str(world))[0]))
 
     def done(self, position: int) -> int:
         return sum(mark <= position for mark in self.marks)
@@ -90,10 +98,24 @@ class Recording:
 def view(root: Path) -> View:
     """All that can be read, through the public interface of a fresh read-only store."""
     if not (root / "fsstore.json").exists():
-        return {"store": False, "threads": {}, "deleted": []}
+        return {"store": False, "threads": {}, "deleted": [], "names": {}, "paths": {}, "jobs": [], "workflows": []}
     with Store.open(root, read_only=True) as store:
         threads = {id: _view_thread(store.thread(id)) for id in store.threads.ids()}
-        return {"store": True, "threads": threads, "deleted": sorted(store.threads._index.deletions())}
+        index = store.threads._index
+        called = index._view
+        names = store.names.get_all({*threads, *called.names})
+        words = {*called.spoken, *(name for name in names.values() if name is not None)}
+        wrong = [id for id, thread in threads.items() if names[id] != thread["info"].name]
+        assert not wrong, f"name and meta.json of {wrong} disagree"
+        return {
+            "store": True,
+            "threads": threads,
+            "deleted": sorted(index.deletions()),
+            "names": {id: name for id, name in names.items() if name is not None},
+            "paths": {word.casefold(): path for word in words if (path := store.names.path_of(word)) is not None},
+            "jobs": store.jobs.recent(None),
+            "workflows": [_view_workflow(store.workflows[run.id]) for run in store.workflows.recent(None)],
+        }
 
 
 def _view_thread(thread: Any) -> View:
@@ -104,7 +126,40 @@ def _view_thread(thread: Any) -> View:
         "branch": [message.id for message in thread.messages.branch()],
         "leaves": [message.id for message in thread.messages.leaves()],
         "runs": {run.id: (run, list(thread.runs.handle(run.id).steps)) for run in thread.runs},
+        "goal": thread.goal.get(),
+        "tools": thread.tools.all(),
+        "checkpoints": thread.checkpoints.recent(None),
+        "newest checkpoint": thread.checkpoints.newest(),
     }
+
+
+def _view_workflow(run: Any) -> View:
+    parts = {name: list(getattr(run, name)) for name in ("branches", "leaves", "control_nodes", "candidates")}
+    return {"id": run.id, "info": run.info(), **parts}
+
+
+def made_on(image: Image) -> frozenset[str]:
+    """What was ever made and is on a disk, in its place or in the trash: the ids of records, and of the documents' creation."""
+    files = [(path, data) for path, data in image.tree().items() if data and "/.fsstore/tmp/" not in path]
+    return frozenset().union(
+        *(_made_in_document(data) for path, data in files if path.endswith(".json")),
+        *(_made_in_log(data) for path, data in files if path.endswith(".jsonl")),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _made_in_document(data: bytes) -> frozenset[str]:
+    try:
+        fields = codec.decode_object(data)
+    except ValueError:
+        return frozenset()
+    return frozenset() if fields.get("deleted") or "versions" not in fields else frozenset((fields["versions"]["id"],))
+
+
+@lru_cache(maxsize=4096)
+def _made_in_log(data: bytes) -> frozenset[str]:
+    lines = map(codec.read_line, data.splitlines(keepends=True))
+    return frozenset(piece.record["id"] for line in lines for piece in line.records)
 
 
 @cache
@@ -120,7 +175,7 @@ def record(operation: Operation, world: Path, durability: str = "full", **option
     root = world / operation.place
     operation.prepare(Desk(root))
     recording = Recording(operation, Recorder(world, **options))
-    recording.views.append(view(root))
+    recording.look(world)
     desk = Desk(root, durability)
     real_pid, fs.pid = fs.pid, dead_pid
     try:
@@ -128,7 +183,7 @@ def record(operation: Operation, world: Path, durability: str = "full", **option
             for step in operation.steps:
                 step(desk)
                 recording.marks.append(len(recording.recorder.calls))
-                recording.views.append(view(root))
+                recording.look(world)
     finally:
         fs.pid = real_pid
     done = after_all(recording.recorder.before, recording.recorder.calls)
@@ -200,6 +255,10 @@ def _inspect(recording: Recording, disk: Disk, root: Path, promises: str) -> Ite
     allowed = [recording.allowed(position) for position, _ in moments]
     if promises != "each step":
         allowed = [[one for views in allowed for one in views]]
+    done = max(recording.done(position) for position, _ in disk.moments) if promises == "each step" else 0
+    vanished = recording.made[done] - made_on(disk.image)
+    if vanished:
+        yield f"what was made with the ids {sorted(vanished)} is neither in its place nor in the trash"
     for what, found, same in (("is", seen, dict), ("looks to a reader like", read_only, _readable)):
         wrong = [views for views in allowed if same(found) not in map(same, views)]
         if wrong:
@@ -215,27 +274,47 @@ def _readable(seen: View) -> View:
 
 
 def _differ(seen: View, wanted: View) -> str:
-    parts = [f"{name}: {seen[name]!r} for {wanted[name]!r}" for name in ("store", "deleted") if seen[name] != wanted[name]]
-    for id in {*seen["threads"], *wanted["threads"]}:
-        one, other = seen["threads"].get(id, {}), wanted["threads"].get(id, {})
-        parts += [f"{id[:20]}.{n}: {one.get(n)!r} for {other.get(n)!r}" for n in {*one, *other} if one.get(n) != other.get(n)]
-    return "; ".join(part[:600] for part in parts)
+    found, other = dict(_items(seen)), dict(_items(wanted))
+    keys = [key for key in {**found, **other} if found.get(key) != other.get(key)]
+    return "; ".join(f"{key}: {found.get(key)!r} for {other.get(key)!r}"[:600] for key in keys) or "the order differs"
+
+
+def _items(seen: View) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Each thing of a view by itself."""
+    yield ("store",), seen["store"]
+    yield ("deleted",), seen["deleted"]
+    for name in ("names", "paths"):
+        yield from (((name, id), one) for id, one in seen[name].items())
+    yield from (((job.id, "job"), job) for job in seen["jobs"])
+    for run in seen["workflows"]:
+        yield from (((run["id"], name), value) for name, value in run.items())
+    for id, thread in seen["threads"].items():
+        yield from (((id, name), value) for name, value in thread.items() if name not in ("runs", "checkpoints"))
+        yield from (((id, "runs", key), value) for key, value in thread["runs"].items())
+        yield from (((id, "checkpoints", one.checkpoint_id), one) for one in thread["checkpoints"])
 
 
 def _goes_on(recording: Recording, disk: Disk, root: Path, seen: View) -> Iterator[str]:
-    """Append to every thread and read it back; do what was not done again; let `check` look at it all."""
+    """Write to everything and read it back; do what was not done again; let `check` look at it all."""
     desk = Desk(root, "process")
     if not seen["threads"]:
         desk.store.threads.create("after-the-crash")
-        seen["threads"] = view(root)["threads"]
-    for id, before in seen["threads"].items():
-        message = desk[id].messages.append("user", "after the crash")
-        after = view(root)["threads"][id]
-        if (after["messages"], after["branch"]) != ([*before["messages"], message], [*before["branch"], message.id]):
-            yield f"an append after it reads back as {after['messages']!r}, {after['branch']!r} behind {before!r}"
-    seen["threads"].pop("after-the-crash", None)
+        seen = view(root)
+    more = [_write_more(desk, id, before) for id, before in seen["threads"].items()]
+    for run in seen["workflows"]:
+        desk.store.workflows[run["id"]].leaves.create("after", leaf_id="after")
+    if seen["jobs"]:
+        desk.store.jobs.put(JobStateRecord(id="after", updated_at=1 << 40))
+    after = view(root)
+    for (id, before), (message, accrued) in zip(seen["threads"].items(), more, strict=True):
+        yield from _read_back(after["threads"][id], before, message, accrued)
+    for run, longer in zip(seen["workflows"], after["workflows"], strict=True):
+        if [leaf.id for leaf in longer["leaves"]] != [*(leaf.id for leaf in run["leaves"]), "after"]:
+            yield f"a leaf after it reads back as {longer} behind {run}"
+    if seen["jobs"] and [job.id for job in after["jobs"]] != ["after", *(job.id for job in seen["jobs"])]:
+        yield f"a job after it reads back as {after['jobs']} behind {seen['jobs']}"
     done = min(recording.done(position) for position, _ in disk.moments)
-    if recording.operation.repeats and done < len(recording.views) - 1 and _readable(seen) == _readable(recording.views[done]):
+    if recording.operation.repeats and done < len(recording.views) - 1 and _same(seen, recording.views[done]):
         recording.operation.steps[done](desk)
     desk.store.close()
     with Store.open(root, read_only=True) as store:
@@ -244,6 +323,30 @@ def _goes_on(recording: Recording, disk: Disk, root: Path, seen: View) -> Iterat
             for problem in itertools.islice(store.check(), 3)
             if problem.kind not in CRASH_LEAVES | recording.operation.leaves
         )
+
+
+def _same(seen: View, other: View) -> bool:
+    threads = {id: thread for id, thread in seen["threads"].items() if id != "after-the-crash"}
+    return _readable({**seen, "threads": threads}) == _readable(other)
+
+
+def _write_more(desk: Desk, id: str, before: View) -> tuple[Any, Any]:
+    """Append to a thread, and where it has a goal or checkpoints, to them."""
+    thread = desk[id]
+    if before["checkpoints"]:
+        thread.checkpoints.save("after", "the crash")
+    return thread.messages.append("user", "after the crash"), before["goal"] and thread.goal.accrue(tokens=1, now=0)
+
+
+def _read_back(after: View, before: View, message: Any, accrued: Any) -> Iterator[str]:
+    if (after["messages"], after["branch"]) != ([*before["messages"], message], [*before["branch"], message.id]):
+        yield f"an append after it reads back as {after['messages']!r}, {after['branch']!r} behind {before!r}"
+    goal = before["goal"]
+    if goal and not after["goal"] == accrued == replace(goal, tokens_used=goal.tokens_used + 1):
+        yield f"an accrual after it gives {accrued!r} and reads back as {after['goal']!r} behind {goal!r}"
+    names = [one.checkpoint_id for one in before["checkpoints"]]
+    if names and [one.checkpoint_id for one in after["checkpoints"]] != ["after", *names]:
+        yield f"a checkpoint after it reads back as {after['checkpoints']!r} behind {before['checkpoints']!r}"
 
 
 def then_another(
@@ -257,7 +360,8 @@ def then_another(
     world.mkdir()
     root = world / operation.place
     operation.prepare(Desk(root))
-    before = view(root)
+    views = [view(root)]
+    made = made_on(Image.read(str(world))[0])
     real_pid, fs.pid = fs.pid, dead_pid
     try:
         with Recorder(world, dies_at=dies_at) as recorder:
@@ -265,12 +369,10 @@ def then_another(
                 desk = Desk(root, durability)
                 for step in operation.steps:
                     step(desk)
+                    views.append(view(root))
             recorder.dies_at = None
-            second = Desk(root)
-            second.store.threads.create("second")  # without a name: nothing that syncs what the first one began
-            for id in second.store.threads.ids():
-                second[id].messages.append("user", "by the second process")
-            wanted = view(root)
+            _go_on_as_another(Desk(root))
+            views.append(view(root))
     finally:
         fs.pid = real_pid
     shutil.rmtree(world)
@@ -278,25 +380,50 @@ def then_another(
     with no_sync():
         for disk in disks(power_cuts(recorder.before, calls, start=len(calls), seed=seed)):
             disk.image.write(str(place))
-            seen = view(place / operation.place)
+            wrong = [*_missing(views, view(place / operation.place)), *made - made_on(disk.image)]
             shutil.rmtree(place)
-            yield from (f"{wrong}: {disk.moments[0][1]}" for wrong in _missing(before, wanted, seen))
+            yield from (f"{one}: {disk.moments[0][1]}" for one in wrong)
 
 
-def _missing(before: View, wanted: View, seen: View) -> Iterator[str]:
+SECOND = "by the second process"
+
+
+def _go_on_as_another(desk: Desk) -> None:
+    desk.store.threads.create("second")  # without a name: nothing that syncs what the first one began
+    for id in desk.store.threads.ids():
+        desk[id].messages.append("user", SECOND)
+        desk[id].goal.accrue(tokens=1000)
+    for run in desk.store.workflows:
+        desk.store.workflows[run.id].leaves.create(SECOND, leaf_id="x")
+
+
+def _missing(views: list[View], seen: View) -> Iterator[str]:
+    """Give what is missing in what is seen last: of what was there at first, and of what the second process did in the end.
+
+    What the first one did may be there as far as it came with any of its steps.
+    """
+    before, *_, wanted = views
     for id, thread in wanted["threads"].items():
-        found = [message.id for message in seen["threads"].get(id, {"messages": []})["messages"]]
+        found = seen["threads"].get(id, {"messages": [], "goal": None})
+        ids = [message.id for message in found["messages"]]
         for message in thread["messages"]:
-            acknowledged = (
-                message.content == "by the second process" or message in before["threads"].get(id, thread)["messages"]
-            )
-            if acknowledged and found.count(message.id) != 1:
-                yield f"message {message.content!r} of {id!r} is there {found.count(message.id)} times"
-        if id in before["threads"] and seen["threads"].get(id, {}).get("info") not in (
-            thread["info"],
-            before["threads"][id]["info"],
-        ):
-            yield f"thread {id!r} is {seen['threads'].get(id)}"
+            acknowledged = message.content == SECOND or message in before["threads"].get(id, thread)["messages"]
+            if acknowledged and ids.count(message.id) != 1:
+                yield f"message {message.content!r} of {id!r} is there {ids.count(message.id)} times"
+        if thread["goal"] != found["goal"]:
+            yield f"the goal of {id!r}, on which the second one spent, is {found['goal']}, not {thread['goal']}"
+    for run in wanted["workflows"]:
+        leaves = [leaf.id for other in seen["workflows"] if other["id"] == run["id"] for leaf in other["leaves"]]
+        if SECOND not in leaves:
+            yield f"the second one's leaf of {run['id']!r} is not among {leaves}"
+    told, found = [dict(_items(one)) for one in views], dict(_items(seen))
+    for key in told[0]:
+        if key[0] != "deleted" and key[-1] not in TOLD_APART and found.get(key) not in [one.get(key) for one in told]:
+            yield f"{key} is {found.get(key)}"
     for id in before["threads"].keys() - seen["threads"].keys():
         if id not in seen["deleted"]:
             yield f"thread {id!r} is gone, and nothing remembers its deletion"
+
+
+#: What of a thread or a workflow run follows from what is looked at in other ways.
+TOLD_APART = frozenset(("newest", "messages", "branch", "leaves", "goal"))
