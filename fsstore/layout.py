@@ -23,6 +23,7 @@ STATUS = "status.json"
 GOAL = "goal.json"
 USAGE = "usage.jsonl"
 TOOLS = "tools.json"
+STATE = "state.json"
 CHECKPOINTS = "checkpoints"
 JOBS = "jobs"
 WORKFLOWS = "workflows"
@@ -30,7 +31,9 @@ RUN = "run.json"
 BRANCHES, LEAVES, CONTROL_NODES, CANDIDATES = "branches", "leaves", "control_nodes", "candidates"
 INDEX = "session_index.jsonl"
 OWN = ".fsstore"
-LOCKS, TMP, TRASH, CACHE, TAINTED = (f"{OWN}/{name}" for name in ("locks", "tmp", "trash", "cache", "tainted"))
+LOCKS, TMP, TRASH, CACHE, TAINTED, QUARANTINE = (
+    f"{OWN}/{name}" for name in ("locks", "tmp", "trash", "cache", "tainted", "quarantine")
+)
 #: Directories of `.fsstore` that a store is opened with.
 OWN_DIRECTORIES = (OWN, LOCKS, TMP, TRASH, CACHE, TAINTED)
 #: Files beside `fsstore.json` that tell git and rsync how to carry the store.
@@ -132,6 +135,11 @@ def document_id(file: str) -> str | None:
 def trash_path(below: str, deletion: str) -> str:
     """Give the place in the trash, below the root, of what stood at a path below the root; unique by the deletion's id."""
     return f"{TRASH}/{deletion}/{below}"
+
+
+def quarantine_paths(id: str) -> tuple[str, str]:
+    """Give the places below the root of bytes taken out of a file, and of the document that says where they came from."""
+    return f"{QUARANTINE}/{id}.raw", f"{QUARANTINE}/{id}{DOCUMENT_SUFFIX}"
 
 
 def temp_name(file: str, host: str, pid: int, salt: str) -> str:

@@ -64,7 +64,7 @@ class TreeReader:
                 newest = self._newest(sys.maxsize - 1 if limit is None else limit)
                 if newest is not None:
                     return newest
-            return self._reading(lambda fd, index: self._branch(fd, index, limit, leaf)) or []
+            return self._reading(lambda fd, index: self.branch_of(fd, index, limit, leaf)) or []
         finally:
             if collecting:
                 gc.enable()
@@ -157,25 +157,30 @@ class TreeReader:
             fs.close(opened)
 
     def _newest(self, limit: int) -> list[Message] | None:
-        """Read the newest of the branch from the end of the file; None where only the index can tell."""
         opened = self._open()
         if opened is None:
             return []
         try:
-            size = fs.fstat(opened).st_size
-            mark = self.stamp(opened, size)
-            if mark is None:
-                return None
-            tail = Tail(opened, size, mark, limit + 1)  # one more, for what the first one's parent shows
-        except NeedIndex:
-            return None
+            return self.newest_of(opened, limit)
         finally:
             fs.close(opened)
+
+    def newest_of(self, fd: int, limit: int) -> list[Message] | None:
+        """Read the newest of the branch from the end of the log open as `fd`; None where only the index can tell."""
+        size = fs.fstat(fd).st_size
+        mark = self.stamp(fd, size)
+        if mark is None:
+            return None
+        try:
+            tail = Tail(fd, size, mark, limit + 1)  # one more, for what the first one's parent shows
+        except NeedIndex:
+            return None
         if tail.found:
             tail.found[-1].done()  # a root; or one more than was asked for, whose own parent nobody is shown
         return tail.found[:limit][::-1]  # type: ignore[return-value]  # they are messages now
 
-    def _branch(self, fd: int, index: Index, limit: int | None, leaf: str | None) -> list[Message]:
+    def branch_of(self, fd: int, index: Index, limit: int | None, leaf: str | None = None) -> list[Message]:
+        """Give a branch of the log open as `fd`, of which `index` is the index; see `branch`."""
         at = index.tree.current() if leaf is None else self._at(fd, index, leaf)
         path = index.tree.branch(at, limit)
         parent = index.tree.parent(path[0]) if path else tree.NONE
