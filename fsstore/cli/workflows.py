@@ -68,7 +68,9 @@ def _print_list(store: Store, runs: list[WorkflowRun], as_json: bool) -> None:
             emit(run.to_json())
     elif runs:
         columns = {"STARTED": "16", "STATUS": "10", "WHAT": ""}
-        rows = ((when(run.started_at), brief(run.status, 20), f"{brief(run.workflow_id, 60)}: {brief(run.goal)}") for run in runs)
+        rows = (
+            (when(run.started_at), brief(run.status, 20), f"{brief(run.workflow_id, 60)}: {brief(run.goal)}") for run in runs
+        )
         print_table(console, "RUN", [run.id for run in runs], columns, rows)
     else:
         console.print(f"No such workflow runs in {clean(store.root)}.")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class ThreadInfo(Record):
     """What a thread is: its `meta.json`.
 
-    Times are whole Unix seconds. `metadata` is any JSON value of the caller's. `kind` is `session` where `SessionStore` began the
-    thread, `data` where `DataStore` did: these may be cleaned up when nobody uses them any more.
+    Times are whole Unix seconds. `metadata` is any JSON value of the caller's. `kind` is `session` where `SessionStore` began
+    the thread, `data` where `DataStore` did: these may be cleaned up when nobody uses them any more.
     """
 
     KIND = "the thread"

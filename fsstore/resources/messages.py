@@ -240,7 +240,7 @@ class Messages(TreeReader):
                 return b"", ()
             id = writer.mint()
             _tip_of(writer).moved(id, plain=False)
-            return codec.encode_line(draft.record(id, parent and parent.record_id, replaces=leaf.record_id)), (id,)
+            return codec.encode_line(draft.record(id, parent.record_id if parent else None, replaces=leaf.record_id)), (id,)
 
         return self._unless_missing(make)
 
