@@ -25,6 +25,13 @@ USAGE = "usage.jsonl"
 TOOLS = "tools.json"
 STATE = "state.json"
 CHECKPOINTS = "checkpoints"
+SESSION = "session_metadata.json"
+CONTENT = "session_content.jsonl"
+REWIND = "rewind.jsonl"
+CHECKPOINT = "checkpoint.json"
+RECIPE_TEXT = "recipe.md"
+RECIPES = "recipes"
+PROMPTS = "prompt_history.jsonl"
 JOBS = "jobs"
 WORKFLOWS = "workflows"
 RUN = "run.json"
@@ -166,6 +173,11 @@ def taint_name(below: str) -> str:
 def cache_name(thread_name: str) -> str:
     """Give the name of a thread's stamp under `.fsstore/cache`."""
     return f"{thread_name}.stamp"
+
+
+def restoring_name(name: str, entry_id: str) -> str:
+    """Give the name of the file that will take the place of one that is restored, beside it; the same in every attempt."""
+    return f".{name[:NAME_LIMIT]}.{entry_id}.fsstore"
 
 
 def stamped_name(name: str) -> str:

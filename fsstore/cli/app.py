@@ -8,6 +8,7 @@ import sys
 import click
 
 import fsstore
+from fsstore.cli.data import prompts, stats
 from fsstore.cli.demo import demo
 from fsstore.cli.exits import MEANINGS, Exit, exit_of, sentence_of
 from fsstore.cli.output import note, prepare
@@ -31,7 +32,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, ls, show, tree, append, import_):
+for command in (demo, ls, show, tree, append, import_, prompts, stats):
     cli.add_command(command)
 
 

@@ -49,6 +49,22 @@ class ChatMessage:
         """Make it of a message."""
         return cls(message.role, text_of(message.content), extra=message.extra)
 
+    def to_append(self) -> Object:
+        """Give the arguments of `Messages.append` and `Messages.replace_last` that store it.
+
+        Raises:
+            ValueError: Its content is no text.
+        """
+        if not isinstance(self.content, str):
+            raise ValueError(f"the content of a session's message must be a string, not {type(self.content).__name__}")
+        return {"role": self.role, "content": self.content, "extra": self.extra}
+
+
+#: The word for a session in whose turn somebody works.
+RUNNING = "running"
+#: What is said for the assistant where a turn was interrupted.
+INTERRUPTED = ChatMessage.assistant("[Interrupted before an answer was given; this request is closed.]")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionState(Record):

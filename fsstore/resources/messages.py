@@ -244,6 +244,31 @@ class Messages(TreeReader):
 
         return self._unless_missing(make)
 
+    def answer(self, role_before: str, role: str, content: Json, *, only_if: Callable[[], bool] = lambda: True) -> bool:
+        """Add a message below the current leaf where that is of a role; say whether it was.
+
+        Args:
+            role_before: The role that the leaf must have.
+            role: As `append`.
+            content: As `append`.
+            only_if: Asked under the lock; where it says no, nothing is done.
+
+        On disk: One line at the end of messages.jsonl, in one write.
+        Crash: The message is there whole, or not at all.
+        Concurrency: Of two answers to one message at once one says True.
+        """
+        draft = new_draft(role, content)
+
+        def make(writer: Writer) -> Made:
+            leaf, _ = self._last_two(writer)
+            if leaf is None or leaf.role != role_before or not only_if():
+                return b"", ()
+            id = writer.mint()
+            _tip_of(writer).moved(id)
+            return codec.encode_line(draft.record(id, leaf.record_id)), (id,)
+
+        return self._unless_missing(make)
+
     def clear(self) -> int:
         """Take all messages of all branches out of every view; give how many there were.
 

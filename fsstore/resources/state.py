@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from fsstore import clock, layout
 from fsstore.disk import document
-from fsstore.errors import ThreadNotFoundError
-from fsstore.records.sessions import SessionState
+from fsstore.errors import CorruptError, ThreadNotFoundError
+from fsstore.records.sessions import RUNNING, SessionState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fsstore.codec import Object
     from fsstore.resources.place import Place
-
-RUNNING = "running"
 
 
 class State:
@@ -33,14 +31,18 @@ class State:
         fields = document.read(self._path)
         if fields is None:
             return SessionState() if self._place.is_there() else None
-        return _state(fields)
+        wrong = flaw(fields)
+        if wrong:
+            raise CorruptError(self._path, wrong)
+        return SessionState.from_json({name: value for name, value in document.content(fields).items() if name != "id"})
 
-    def set(self, state: str, turn_id: str | None = None) -> bool:
-        """Set the state and the turn; say whether there is a thread.
+    def set(self, state: str, turn_id: str | None = None, *, instead_of: SessionState | None = None) -> bool:
+        """Set the state and the turn; say whether that was done: not where there is no thread.
 
         Args:
             state: `running` notes the time as the start of the turn; any other word leaves it without.
             turn_id: The turn; None for none.
+            instead_of: The only state that may be replaced; None for any.
 
         Raises:
             ValueError: A state that is no text.
@@ -58,6 +60,8 @@ class State:
         new.over(None)
         try:
             with self._place.lock_existing():
+                if instead_of is not None and self.get() != instead_of:
+                    return False
                 old = document.read_any(self._path)
                 document.write(self._place.root, self._path, {**new.over(old), "id": self._place.id}, old)
         except ThreadNotFoundError:
@@ -65,5 +69,9 @@ class State:
         return True
 
 
-def _state(fields: Object) -> SessionState:
-    return SessionState.from_json({name: value for name, value in document.content(fields).items() if name != "id"})
+def flaw(fields: Object) -> str | None:
+    """Say what is wrong with a state.json, None where nothing is."""
+    if not isinstance(fields.get("state"), str) or not isinstance(fields.get("turn_id"), str | None):
+        return "the state or the turn is no text"
+    started = fields.get("turn_started_at")
+    return None if started is None or type(started) is int else "the start of the turn is no integer"

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from crash_harness import Desk, Operation, View
+from data_operations import DATA
+from session_operations import SESSIONS
 
 from fsstore import (
     Run,
@@ -297,7 +299,7 @@ RUNS = [
         thread,
     ),
 ]
-OPERATIONS = [*STORE, *THREADS, *MESSAGES, *RUNS]
+OPERATIONS = [*STORE, *THREADS, *MESSAGES, *RUNS, *DATA, *SESSIONS]
 
 
 def named(name: str) -> Operation:
