@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from statistics import median
 
-from benchmarks.measure import Row, at_most, check, for_information, middle, timed
+from benchmarks.measure import Row, at_most, check, for_information, interleave, middle, ratio, timed
 from fsstore import DataStore, DataStoreOptions, ModelResponse
 
 TYPE_CHECKING = False
@@ -16,18 +15,23 @@ if TYPE_CHECKING:
 _TEXT = "Rayleigh scattering: air scatters blue light most. " * 20
 _ANSWERS = [ModelResponse(model_id=f"model-{number}", text=_TEXT, cost_usd=0.01) for number in range(3)]
 #: Runs that are measured together.
-_WINDOW = 100
+_WINDOW = 50
+_FEW = 10
 
 
 class _Rewriter:
     """The way of the original: the whole content is written again with each run."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, count: int) -> None:
         self._path = path
-        self._runs: list[object] = []
+        self._run = {"prompt": "prompt", "models": [answer.to_json() for answer in _ANSWERS]}
+        self._runs = [self._run] * count
 
-    def persist(self, prompt: str) -> None:
-        self._runs.append({"prompt": prompt, "models": [answer.to_json() for answer in _ANSWERS]})
+    def __call__(self) -> float:
+        return timed(self._persist)
+
+    def _persist(self) -> None:
+        self._runs.append(self._run)
         with open(f"{self._path}.tmp", "w", encoding="utf-8") as file:
             json.dump({"runs": self._runs}, file)
         os.rename(f"{self._path}.tmp", self._path)
@@ -37,42 +41,50 @@ class _Rewriter:
             return len(json.load(file)["runs"])
 
 
+class _Session:
+    """A session that is kept on with, so many runs in a round."""
+
+    def __init__(self, directory: str, durability: str, count: int) -> None:
+        options = DataStoreOptions(root=f"{directory}/store", session_id="s", cwd=directory, durability=durability)
+        self._data = DataStore(options)
+        self._count = 0
+        self.keep(count)
+
+    def keep(self, count: int) -> None:
+        for number in range(self._count, self._count + count):
+            self._data.persist_run_state(f"prompt {number}", _ANSWERS)
+        self._count += count
+
+    def __call__(self) -> float:
+        return timed(self.keep, _WINDOW) / _WINDOW
+
+    def check(self) -> None:
+        prompts = [run.prompt for run in self._data.content().runs]
+        check("the runs read back", prompts, [f"prompt {number}" for number in range(self._count)])
+
+
 def runs(place: Place) -> list[Row]:
-    """Keep many runs in one session, and time the first and the last of them."""
-    count = 1_000 if place.quick else 5_000
-    rows = [_flat(place, durability, count) for durability in ("process", "full")]
+    """Keep on with a session of many runs, with one of few, and as the original would."""
+    count, rounds = (1_000, 9) if place.quick else (10_000, 15)
+    rows = [_flat(place, durability, count, rounds) for durability in ("process", "full")]
     return [*rows, _against_rewriting(place, 1_000)]
 
 
-def _flat(place: Place, durability: str, count: int) -> Row:
-    directory = place.new()
-    data = DataStore(DataStoreOptions(root=f"{directory}/store", session_id="s", cwd=directory, durability=durability))
-    times = [timed(data.persist_run_state, f"prompt {number}", _ANSWERS) for number in range(count)]
-    check("the runs read back", [run.prompt for run in data.content().runs], [f"prompt {number}" for number in range(count)])
-    early, late = times[_WINDOW : 2 * _WINDOW], times[-_WINDOW:]
-    return Row(
-        "runs",
-        f"run {count:,} / run {_WINDOW:,}, {durability}",
-        middle(late),
-        middle(early),
-        *at_most(1.2, median(late) / median(early)),
-    )
+def _flat(place: Place, durability: str, count: int, rounds: int) -> Row:
+    long, short = (_Session(place.new(), durability, runs) for runs in (count, _FEW))
+    interleave(1, long, short)
+    late, early = interleave(rounds, long, short)
+    long.check()
+    short.check()
+    what = f"one more of {count:,} / of {_FEW}, {durability}"
+    return Row("runs", what, middle(late), middle(early), *at_most(1.2, ratio(late, early)))
 
 
 def _against_rewriting(place: Place, count: int) -> Row:
     directory = place.new()
-    data = DataStore(DataStoreOptions(root=f"{directory}/store", session_id="s", cwd=directory, durability="process"))
-    other = _Rewriter(f"{directory}/session_content.json")
-    mine, theirs = [], []
-    for number in range(count):
-        mine.append(timed(data.persist_run_state, f"prompt {number}", _ANSWERS))
-        theirs.append(timed(other.persist, f"prompt {number}"))
-    check("the runs rewritten", other.kept(), count)
-    late, same = theirs[-_WINDOW:], mine[-_WINDOW:]
-    return Row(
-        "runs",
-        f"rewriting all, unsynced / process, run {count:,}",
-        middle(same),
-        middle(late),
-        *for_information(median(late) / median(same)),
-    )
+    mine, theirs = _Session(directory, "process", count), _Rewriter(f"{directory}/session_content.json", count)
+    ours, others = interleave(_FEW, mine, theirs)
+    mine.check()
+    check("the runs rewritten", theirs.kept(), count + _FEW)
+    what = f"rewriting all, unsynced / process, {count:,}"
+    return Row("runs", what, middle(ours), middle(others), *for_information(ratio(others, ours)))

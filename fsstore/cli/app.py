@@ -13,6 +13,7 @@ from fsstore.cli.demo import demo
 from fsstore.cli.exits import MEANINGS, Exit, exit_of, sentence_of
 from fsstore.cli.output import note, prepare
 from fsstore.cli.reading import ls, show
+from fsstore.cli.sessions import search, sessions
 from fsstore.cli.treeing import tree
 from fsstore.cli.writing import append, import_
 
@@ -32,7 +33,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, ls, show, tree, append, import_, prompts, stats):
+for command in (demo, ls, show, tree, append, import_, sessions, search, prompts, stats):
     cli.add_command(command)
 
 

@@ -42,7 +42,7 @@ def ls(root: str, as_json: bool, limit: int | None, archived: bool) -> None:
                 emit({**info.to_json(), "last_activity": store.threads.last_activity(info), "messages": _count(store, info)})
         else:
             _print_threads(store, threads)
-        _note_unreadable(store)
+        note_unreadable_threads(store)
 
 
 def _count(store: Store, info: ThreadInfo) -> int:
@@ -64,7 +64,8 @@ def _title(info: ThreadInfo) -> str:
     return f"{title} [archived]" if info.archived else title
 
 
-def _note_unreadable(store: Store) -> None:
+def note_unreadable_threads(store: Store) -> None:
+    """Say on stderr which threads were passed over, if any."""
     unreadable = store.threads.unreadable()
     if unreadable:
         note(f"threads that cannot be read: {', '.join(unreadable)}")

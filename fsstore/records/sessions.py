@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
 
+from fsstore import clock
 from fsstore.records.base import Record
 from fsstore.records.message_views import text_of
 
@@ -84,8 +85,8 @@ class SessionMetadata:
 
     key: str
     name: str | None = None
-    created_at: int = 0
-    last_activity: int = 0
+    created_at: int = field(default_factory=clock.default_now)
+    last_activity: int = field(default_factory=clock.default_now)
     message_count: int = 0
     extra: Object = field(default_factory=dict)
 

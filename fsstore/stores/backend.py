@@ -149,8 +149,7 @@ class SessionBackend(ABC):
         return None
 
     def _metadata(self, key: str) -> SessionMetadata:
-        now, name, count = clock.now(), self.get_session_name(key), len(self.load(key))
-        return SessionMetadata(key=key, name=name, created_at=now, last_activity=now, message_count=count)
+        return SessionMetadata(key=key, name=self.get_session_name(key), message_count=len(self.load(key)))
 
     def _running(self) -> list[tuple[SessionMetadata, int]]:
         """Give the running sessions, each with the time when its turn began."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from fsstore.store import Store
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fsstore.resources.session_runs import Events
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class DataStoreOptions:
     """What a `DataStore` is about.
 
@@ -43,6 +43,7 @@ class DataStoreOptions:
 
     root: str | os.PathLike[str] | None
     session_id: str
+    _: KW_ONLY
     cwd: str | os.PathLike[str] | None = None
     recipe: RecipeSnapshot | None = None
     durability: str = "full"

@@ -13,7 +13,7 @@ from command import COMMAND, begun, environment, fsstore, terminal
 
 from fsstore import Store
 
-COMMANDS = ["append", "demo", "import", "ls", "prompts", "show", "stats", "tree"]
+COMMANDS = ["append", "demo", "import", "ls", "prompts", "search", "sessions", "show", "stats", "tree"]
 
 
 def python(code: str) -> list[str]:

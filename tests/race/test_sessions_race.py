@@ -92,7 +92,7 @@ def test_appends_beside_renames_are_all_kept_in_one_place(root: Path, sessions: 
         for child in (*writers, *movers):
             child.hear()
         while sum("moved" in key for key in sessions.list_sessions()) < 5:
-            assert len(writers) == 4
+            pass
     finally:
         stop.touch()
     told = Counter(message for writer in writers for message in writer.result())
@@ -127,8 +127,8 @@ def test_an_interrupted_turn_is_closed_once(root: Path, barrier: Path, campaign:
 def test_clean_up_beside_users_takes_only_what_nobody_uses(root: Path, sessions: SessionStore, count: int):
     stop = root.with_name("stop")
     used = {me: [f"{me} {number}" for number in range(5)] for me in range(4)}
-    for me in used:
-        for key in (*used[me], f"{me} unused"):
+    for me, keys in used.items():
+        for key in (*keys, f"{me} unused"):
             sessions._store.threads.add(ThreadInfo(id=key, kind="session", created_at=1, updated_at=1))
     children = [processes.start(work.cleans_up, root, stop) for _ in range(2)]
     users = [processes.start(work.uses, root, keys, me, stop) for me, keys in used.items()]

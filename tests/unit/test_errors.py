@@ -11,6 +11,7 @@ from fsstore import errors
 EXAMPLES = [
     (errors.ThreadNotFoundError("t"), LookupError, "thread t not found"),
     (errors.MessageNotFoundError("m"), LookupError, "message m not found"),
+    (errors.SessionNotFoundError("s"), LookupError, "session s not found"),
     (errors.RunNotFoundError("r"), LookupError, "run r not found"),
     (errors.RunStepNotFoundError("s"), LookupError, "run step s not found"),
     (errors.CheckpointNotFoundError("c"), LookupError, "checkpoint c not found"),

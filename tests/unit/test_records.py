@@ -64,6 +64,8 @@ EVERY_THREAD_FIELD = {
     "git_origin_url": "u",
     "memory_mode": "mm",
     "metadata": {"k": [1]},
+    "kind": "session",
+    "moved_from": {"id": "old", "seen": "0f"},
 }
 EVERY_RUN_FIELD = {
     "id": "r",
@@ -94,7 +96,9 @@ def test_every_public_record_is_frozen_slotted_and_keyword_only(kind: type) -> N
     assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
     assert "__slots__" in vars(kind)
     assert "__dict__" not in dir(kind)
-    if kind is not fsstore.Damage:
+    if kind is fsstore.ChatMessage:
+        assert [field.name for field in dataclasses.fields(kind) if not field.kw_only] == ["role", "content"]
+    elif kind is not fsstore.Damage:
         assert all(field.kw_only for field in dataclasses.fields(kind))
 
 
@@ -182,7 +186,8 @@ def test_the_views_of_a_thread_lose_nothing() -> None:
     info = ThreadInfo.from_json({**EVERY_THREAD_FIELD, "later": 1})
     state = ThreadMetadata.of(info, "leaf")
     assert state.current_leaf_id == "leaf"
-    assert dataclasses.replace(state.to_info(), metadata=info.metadata) == info
+    kept = {name: getattr(info, name) for name in ("metadata", "kind", "moved_from")}
+    assert dataclasses.replace(state.to_info(), **kept) == info
     assert Thread.of(info).metadata == {"k": [1]}
     assert Thread.of(info).to_info().extra == {"later": 1}
     assert len(dataclasses.fields(ThreadMetadata)) - 1 == 22  # the contract's fields, and `extra`
