@@ -188,14 +188,17 @@ class Root:
         return place
 
     def copy_to_trash(self, path: str, deletion: str) -> None:
-        """Put a copy of a document into the trash, synced; the document stays where it is."""
-        self.replace(self.trash_place(path, deletion), fs.read_file(path), sync_directory=True)
+        """Put a copy of a document into the trash, synced at either durability; the document stays where it is."""
+        place = self.trash_place(path, deletion)
+        self.replace(place, fs.read_file(path), sync_directory=False)
+        self.sync_up(os.path.dirname(place), always=True)
 
     def move_to_trash(self, path: str, deletion: str) -> None:
         """Rename a directory into the trash; it, and its absence, are synced at either durability."""
         place = self.trash_place(path, deletion)
+        self.sync_up(os.path.dirname(place), always=True)  # before: what is moved into a directory that is lost is lost
         fs.rename(path, place)
-        self.sync_up(os.path.dirname(place), always=True)
+        self.sync_up(os.path.dirname(place))
         self.sync_up(os.path.dirname(path))
 
     def sync_up(self, directory: str, *, always: bool = False) -> None:

@@ -9,6 +9,7 @@ from fsstore.disk import document, fs
 from fsstore.disk.collection import Collection
 from fsstore.errors import AlreadyExistsError, ThreadNotFoundError
 from fsstore.records.threads import ThreadInfo
+from fsstore.resources.branches import TreeReader
 from fsstore.resources.deletions import Deletions
 from fsstore.resources.finding import Finder
 from fsstore.resources.limits import checked_limit, whole
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Handles kept ready; making one costs more than an append.
 _HANDLES = 256
+#: Of so many, the ones used last, a message is looked for in each before all logs are gone over.
+_RECENT = 64
 
 
 class Threads:
@@ -42,7 +45,7 @@ class Threads:
         self._documents = Collection(root, self._directory, layout.META)
         self._deletions = Deletions(root, index)
         self._handles: OrderedDict[str, ThreadHandle] = OrderedDict()
-        self._finder = Finder(self._directory, indexes, self.handle)
+        self._finder = Finder(self._directory, self.handle, self._recent_handles)
 
     # Reading
 
@@ -52,12 +55,14 @@ class Threads:
         Raises:
             InvalidNameError: No thread can have this id.
         """
-        handle = self._handles.get(id)
-        if handle is None:
-            handle = self._handles[id] = ThreadHandle(self, Place(self._root, id), self._indexes, self._views)
-            while len(self._handles) > _HANDLES:
-                self._handles.popitem(last=False)
+        handle = self._handles.pop(id, None) or ThreadHandle(self, Place(self._root, id), self._indexes, self._views)
+        self._handles[id] = handle  # the last one now
+        while len(self._handles) > _HANDLES:
+            self._handles.popitem(last=False)
         return handle
+
+    def _recent_handles(self) -> list[ThreadHandle]:
+        return list(self._handles.values())[: -_RECENT - 1 : -1]
 
     def __getitem__(self, id: str) -> ThreadHandle:
         """Give the handle of a thread that exists.
@@ -88,6 +93,12 @@ class Threads:
         """Give the ids of all threads, in the order of their names on disk."""
         return list(self._documents.ids())
 
+    def called(self, name: str) -> set[str]:
+        """Give the ids of the threads that are called a name, whatever its case; every meta.json that can be read is read."""
+        wanted = name.casefold()
+        rows = ((fields["id"], fields.get("name")) for fields in self._documents.all())
+        return {id for id, called in rows if isinstance(called, str) and called.casefold() == wanted}
+
     def unreadable(self) -> list[str]:
         """Give the ids of the threads whose meta.json cannot be read: listings pass over them, and `check` says why."""
         readable = {info.id for info in self}
@@ -114,7 +125,8 @@ class Threads:
 
     def last_activity(self, info: ThreadInfo) -> int:
         """Give the time of a thread's newest message or of its last upsert, whichever is later (Unix seconds)."""
-        return max(_seconds(info.updated_at), self.handle(info.id).messages.last_time())
+        messages = TreeReader(Place(self._root, info.id), self._indexes)  # no handle: a listing would push out those in use
+        return max(_seconds(info.updated_at), messages.last_time())
 
     def with_message(self, message_id: str) -> ThreadHandle:
         """Find the thread that holds a message, by the message's id alone; see `Finder.find`.

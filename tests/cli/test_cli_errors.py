@@ -13,7 +13,8 @@ from command import COMMAND, begun, environment, fsstore, terminal
 
 from fsstore import Store
 
-COMMANDS = ["append", "demo", "import", "ls", "show", "tree"]
+COMMANDS = ["append", "archive", "checkpoints", "demo", "goal", "import", "jobs"]
+COMMANDS += ["ls", "rename", "rm", "show", "tree", "workflows"]
 
 
 def python(code: str) -> list[str]:

@@ -102,6 +102,7 @@ def view(root: Path) -> View:
     with Store.open(root, read_only=True) as store:
         threads = {id: _view_thread(store.thread(id)) for id in store.threads.ids()}
         index = store.threads._index
+        index.called("")  # reads it
         called = index._view
         names = store.names.get_all({*threads, *called.names})
         words = {*called.spoken, *(name for name in names.values() if name is not None)}
@@ -350,16 +351,26 @@ def _read_back(after: View, before: View, message: Any, accrued: Any) -> Iterato
 
 
 def then_another(
-    operation: Operation, tmp_path: Path, seed: int, *, durability: str = "full", dies_at: int | None = None
+    operation: Operation,
+    tmp_path: Path,
+    seed: int,
+    *,
+    durability: str = "full",
+    dies_at: int | None = None,
+    begun: bool = False,
 ) -> Iterator[str]:
     """Let one process do the operation, or die before a call of it; let another one go on and be acknowledged; cut the power.
 
-    Give what is wrong: all that stood there before, and all that the second one did, must be there.
+    Give what is wrong: all that stood there before, and all that the second one did, must be there. `begun`: the second one
+    has written before the first one, and so has its files open.
     """
     world, place = tmp_path / "world", tmp_path / "after"
     world.mkdir()
     root = world / operation.place
     operation.prepare(Desk(root))
+    second = Desk(root)
+    if begun:
+        _go_on_as_another(second, "at first")
     views = [view(root)]
     made = made_on(Image.read(str(world))[0])
     real_pid, fs.pid = fs.pid, dead_pid
@@ -371,7 +382,7 @@ def then_another(
                     step(desk)
                     views.append(view(root))
             recorder.dies_at = None
-            _go_on_as_another(Desk(root))
+            _go_on_as_another(second, SECOND)
             views.append(view(root))
     finally:
         fs.pid = real_pid
@@ -388,13 +399,13 @@ def then_another(
 SECOND = "by the second process"
 
 
-def _go_on_as_another(desk: Desk) -> None:
-    desk.store.threads.create("second")  # without a name: nothing that syncs what the first one began
+def _go_on_as_another(desk: Desk, told: str) -> None:
+    desk.store.threads.create(told)  # without a name: nothing that syncs what the first one began
     for id in desk.store.threads.ids():
-        desk[id].messages.append("user", SECOND)
+        desk[id].messages.append("user", told)
         desk[id].goal.accrue(tokens=1000)
     for run in desk.store.workflows:
-        desk.store.workflows[run.id].leaves.create(SECOND, leaf_id="x")
+        desk.store.workflows[run.id].leaves.create(told, leaf_id="x")
 
 
 def _missing(views: list[View], seen: View) -> Iterator[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from crash_harness import Desk, Operation, Recording, problems, record, then_another
-from crash_operations import OPERATIONS, STORE, append_more, conversation, named
+from crash_operations import OPERATIONS, STORE, append_more, named
+from crash_scenes import conversation
 
 from fsstore import SyncFailedError, codec
 from fsstore.disk import fs

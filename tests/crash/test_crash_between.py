@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from crash_harness import Desk, View, disks, no_sync, view
-from crash_operations import conversation, thread
+from crash_scenes import conversation, thread
 
 from fsstore import LockTimeoutError, Store, ThreadNotFoundError
 from fsstore.disk import fs

@@ -133,6 +133,22 @@ def test_a_corrupt_document_is_neither_listed_nor_written_over(documents: Collec
     assert [fields["id"] for fields in documents.all()] == ["good"]
 
 
+@pytest.mark.damaged
+def test_what_is_passed_over_is_told_with_its_reason(documents: Collection, store: Store):
+    for id in ("torn", "moved", "y" * 300, "good", "gone"):
+        create(documents, id)
+    documents.delete("gone")
+    Path(documents.path("torn")).write_text("{")
+    for id in ("moved", "y" * 300):
+        Path(documents.path(id)).write_bytes(Path(documents.path("good")).read_bytes())
+    paths = sorted(documents.path(id) for id in ("torn", "moved", "y" * 300))
+    assert sorted(error.path for error in documents.damage()) == paths
+    assert {error.reason for error in documents.damage() if error.path != documents.path("torn")} == {
+        "the document says it is 'good', whose place is another"
+    }
+    assert [error.path for error in documents.damage(but={"torn", "moved"})] == [documents.path("y" * 300)]
+
+
 def test_names_that_the_store_does_not_make_are_passed_over(documents: Collection):
     create(documents, "x")
     for name in ("UPPER", ".hidden", "%61", "a b", "x~", "%%" + "0" * 39):
