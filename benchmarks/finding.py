@@ -16,7 +16,7 @@ from benchmarks.sqlite import Sqlite
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from benchmarks.place import Place
@@ -85,13 +85,13 @@ def names(place: Place) -> list[Row]:
     return [*rows, _against_sqlite("names", f"a name that none of {count:,} has", *_find_here(paths, "path_of", nobody))]
 
 
-def _find_fresh(paths: tuple[str, str], method: str, answers: list[tuple[Any, object]]) -> list[list[float]]:
+def _find_fresh(paths: tuple[str, str], method: str, answers: Sequence[tuple[Any, object]]) -> list[list[float]]:
     """Ask both sides, each question in a process of its own."""
     sides = zip(("ours", "sqlite"), paths, strict=True)
     return interleave(len(answers), *(_Questions(partial(fresh, "find", *side, method), answers) for side in sides))
 
 
-def _find_here(paths: tuple[str, str], method: str, answers: list[tuple[Any, object]]) -> list[list[float]]:
+def _find_here(paths: tuple[str, str], method: str, answers: Sequence[tuple[Any, object]]) -> list[list[float]]:
     """Ask both sides in this process, which has looked up names before."""
     sides = Ours(paths[0], "process"), Sqlite(paths[1])
     for side in sides:
@@ -113,8 +113,9 @@ def lookup(place: Place) -> list[Row]:
     sqlite = _Questions(partial(fresh, "find", "sqlite", database, "thread_of"), numbers)
     interleave(1, mine, grep, sqlite)  # warm: files in memory
     cold, grepped, theirs = interleave(rounds, mine, grep, sqlite)
-    for found in mine.found:
+    for (_, thread), found in zip(asked, mine.found, strict=True):
         check("a look-up that decodes no log whole", found["decoded"] < sample.PER_THREAD, True)
+        check("the answers to warm look-ups", found["answers"], [thread] * _READ + read)
     again, beside = ([found[name] for found in mine.found[1:]] for name in ("again", "beside"))
     rows = [
         _row("cold / grep -rl of the id", cold, grepped, at_most(1.5, ratio(cold, grepped))),

@@ -172,7 +172,9 @@ def filled(directory: Path, version: int = 4) -> Source:
         source.message(id, "tree", content, parent)
     source.message(7, "tree", "6", 5, role="assistant", item_json='{"calls": [{"n": 18446744073709551615}]}')
     source.message(8, "tree", "caf\u00e9 \U0001f600 \u0000 end", 7, item_json="null", created_at=1_700_000_007)
-    source.thread("archived/one", status="archived", archived=1, archived_at=1_700_000_300, title=None, created_at=1_600_000_000)
+    source.thread(
+        "archived/one", status="archived", archived=1, archived_at=1_700_000_300, title=None, created_at=1_600_000_000
+    )
     source.message(9, "archived/one", "alone")
     source.thread("Empty", title="Nothing said")
     for at, name in enumerate(["first", "second", "third"]):

@@ -30,11 +30,13 @@ class Goal:
     up, and those of a goal that was replaced do not count for the next one.
     """
 
-    __slots__ = ("_path", "_place", "usage")
+    __slots__ = ("_durable", "_path", "_place", "usage")
 
     def __init__(self, place: Place, views: Views) -> None:
         self._place = place
         self._path = place.path(layout.GOAL)
+        #: The epoch of which it is known that it survives a power cut.
+        self._durable = ""
         self.usage = Usage(place, views)
 
     def get(self) -> ThreadGoalRecord | None:
@@ -44,7 +46,12 @@ class Goal:
             CorruptError: Its goal.json cannot be read.
         """
         fields = self._read()
-        return None if fields is None else self._shown(fields, self.usage.sums(_epoch(fields)))
+        while fields is not None:
+            before, sums = fields, self.usage.sums(_epoch(fields))
+            fields = self._read()
+            if fields == before:  # else these sums and this goal may never have been there at the same time
+                return self._shown(before, sums)
+        return None
 
     def set(self, objective: str, *, token_budget: int | None = None, **fields: Json) -> ThreadGoalRecord:
         """Begin a new goal in the place of any other.
@@ -216,6 +223,7 @@ class Goal:
             if fields is None:
                 return None
             epoch = _epoch(fields)
+            self._confirm(epoch)
             sums = sums_of(epoch)
             totals = {name: getattr(sums, name) + counts.get(name, 0) for name in ("tokens", "seconds", "continuations")}
             found[:] = [self._shown(fields, Sums(**totals, at=max(sums.at, at)))]
@@ -225,6 +233,12 @@ class Goal:
             return found[0] if self.usage.accrue(describe) else None
         except ThreadNotFoundError:
             return None
+
+    def _confirm(self, epoch: str) -> None:
+        """Make sure that an epoch survives before anything counts for it: who began it may have died before he synced that."""
+        if self._place.root.full and epoch != self._durable:
+            self._place.root.sync_up(self._place.directory)
+            self._durable = epoch
 
     def _shown(self, fields: Object, sums: Sums) -> ThreadGoalRecord:
         said = {name: value for name, value in document.content(fields).items() if name not in ("id", "base")}

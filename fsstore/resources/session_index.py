@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 #: A quote inside a JSON string is escaped, so that a key of this name shows itself.
 _TYPE = b'"type"'
+_TEXT = (str, type(None))
 _NAME_KEYS = ("thread_id", "thread_name", "updated_at", "rollout_path")
 
 
@@ -54,7 +55,7 @@ class IndexView(View):
             self.deletions.setdefault(thread_id, []).append(record)
             return
         name, time, path = record.get("thread_name"), record.get("updated_at"), record.get("rollout_path")
-        if not (isinstance(name, (str, type(None))) and type(time) is int and isinstance(path, (str, type(None)))):
+        if not (isinstance(name, _TEXT) and type(time) is int and isinstance(path, _TEXT)):
             raise Unfit("bad-record", "its name, time or path is none")
         known = self.names.get(thread_id)
         if known is None or time >= known["updated_at"]:

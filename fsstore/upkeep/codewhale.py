@@ -155,20 +155,20 @@ class _Move:
             self.moved.differing.append(done.thread_id)
 
     def _tools(self, thread: ThreadHandle, began: int) -> None:
-        found = []
+        found: dict[int, DynamicToolRecord] = {}
         for row in self._database.rows(rows.TOOLS, "thread_id = ?", thread.id, order="position"):
             fields = self._database.take(rows.TOOLS, row)
             if fields is None:
                 continue
             try:
                 tools.checked(tool := DynamicToolRecord(**fields))
-                found.append(tool)
+                if found.setdefault(tool.position, tool) is not tool:
+                    raise ValueError("its position is given twice; the first one was taken")
             except ValueError as error:
                 self._database.refuse(rows.TOOLS, f"{thread.id}/{fields['position']}", str(error))
         if found:
             version = _version(DerivedIds(thread.id), rows.TOOLS, thread.id, began)
-            is_new = thread.tools.insert(found, version)
-            self.moved.count(rows.TOOLS, is_new, len(found))
+            self.moved.count(rows.TOOLS, thread.tools.insert(found.values(), version), len(found))
 
     def _goal(self, thread: ThreadHandle) -> None:
         for row in self._database.rows(rows.GOALS, "thread_id = ?", thread.id):

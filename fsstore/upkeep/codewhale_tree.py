@@ -31,11 +31,12 @@ def turns_of(rows: list[Object], report: Callable[[str, str], None]) -> list[Tur
             report(row["id"], "its id stands twice in the thread; the first one was taken")
     for row in _parents_first(by_id):
         parent = row["parent_entry_id"]
-        if parent is not None and parent not in places:
+        above = places.get(parent)
+        if above is None and parent is not None:
             report(row["id"], f"parent_entry_id {parent} names no message above it in its thread; it was taken for a root")
             row["extra"].setdefault(KEPT_UNDER, {})["parent_entry_id"] = parent
         places[row["id"]] = len(turns)
-        turns.append(_turn(row, places.get(parent)))
+        turns.append(_turn(row, above))
     return turns
 
 

@@ -421,7 +421,7 @@ def _missing(views: list[View], seen: View) -> Iterator[str]:
             acknowledged = message.content == SECOND or message in before["threads"].get(id, thread)["messages"]
             if acknowledged and ids.count(message.id) != 1:
                 yield f"message {message.content!r} of {id!r} is there {ids.count(message.id)} times"
-        if thread["goal"] != found["goal"]:
+        if thread["goal"] and _spent(thread["goal"]) != _spent(found["goal"]):
             yield f"the goal of {id!r}, on which the second one spent, is {found['goal']}, not {thread['goal']}"
     for run in wanted["workflows"]:
         leaves = [leaf.id for other in seen["workflows"] if other["id"] == run["id"] for leaf in other["leaves"]]
@@ -434,6 +434,10 @@ def _missing(views: list[View], seen: View) -> Iterator[str]:
     for id in before["threads"].keys() - seen["threads"].keys():
         if id not in seen["deleted"]:
             yield f"thread {id!r} is gone, and nothing remembers its deletion"
+
+
+def _spent(goal: Any) -> Any:
+    return goal and (goal.goal_id, goal.tokens_used, goal.time_used_seconds, goal.continuation_count)
 
 
 #: What of a thread or a workflow run follows from what is looked at in other ways.
