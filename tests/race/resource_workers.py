@@ -40,6 +40,7 @@ def reading(root: Path, stop: Path, look: str, *args: Any) -> int:
         for at, store in enumerate((kept, Store.open(root, read_only=True))):
             looks[at](store)
             count += 1
+            time.sleep(0.002)  # two cores have writers to run as well
         if last_round:
             return count
 

@@ -20,7 +20,7 @@ BOTH = pytest.mark.parametrize("durability", ["process", "full"])
 
 @pytest.fixture
 def many(campaign: bool) -> int:
-    return 500 if campaign else 20
+    return 500 if campaign else 8
 
 
 @BOTH

@@ -20,7 +20,7 @@ BOTH = pytest.mark.parametrize("durability", ["process", "full"])
 
 @pytest.fixture
 def many(campaign: bool) -> int:
-    return 1000 if campaign else 60
+    return 1000 if campaign else 40
 
 
 @pytest.fixture

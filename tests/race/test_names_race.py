@@ -14,7 +14,7 @@ from fsstore import Store, layout
 
 @pytest.fixture
 def many(campaign: bool) -> int:
-    return 500 if campaign else 20
+    return 500 if campaign else 10
 
 
 def test_a_reader_finds_a_thread_under_its_names_and_no_other(store: Store, root: Path, many: int, readers):

@@ -150,9 +150,14 @@ def update_often(root: str, thread: str, field: str, count: int) -> None:
             store.threads.update(thread, **{field: str(number)})
 
 
+def patient(root: str) -> Store:
+    """Open a store that waits for its locks however slow the disk is."""
+    return Store.open(root, durability="process", lock_timeout=None)
+
+
 def accrue_often(root: str, thread: str, count: int, store: Store | None = None) -> None:
     """Accrue to a thread's goal, and note a continuation each time."""
-    goal = (store or Store.open(root, durability="process")).thread(thread).goal
+    goal = (store or patient(root)).thread(thread).goal
     for number in range(count):
         goal.accrue(tokens=number, seconds=1)
         goal.note_continuation()
@@ -160,7 +165,7 @@ def accrue_often(root: str, thread: str, count: int, store: Store | None = None)
 
 def save_often(root: str, thread: str, checkpoint: str, writer: int, count: int) -> Any:
     """Save a checkpoint over and over; give what was saved last."""
-    with Store.open(root, durability="process") as store:
+    with patient(root) as store:
         for number in range(count):
             state = {"text": f"{writer}" * 50_000, "number": number, "writer": writer}
             store.thread(thread).checkpoints.save(checkpoint, state)
@@ -186,15 +191,21 @@ def ahead(hours: int) -> Iterator[None]:
 
 def replace_tools_often(root: str, thread: str, name: str, count: int) -> None:
     """Replace a thread's tools by twenty of one name, over and over."""
-    with Store.open(root, durability="process") as store:
+    with patient(root) as store:
         for _ in range(count):
             store.thread(thread).tools.replace([DynamicToolRecord(position=at, name=name) for at in range(20)])
 
 
 def update_job_often(root: str, job: str, field: str, count: int) -> None:
-    with Store.open(root, durability="process") as store:
+    with patient(root) as store:
         for number in range(count):
             store.jobs.update(job, **{field: str(number)})
+
+
+def create_leaves(root: str, run: str, count: int) -> list[str]:
+    with patient(root) as store:
+        leaves = store.workflows.handle(run).leaves
+        return [leaves.create(leaf_id=str(number)).id for number in range(count)]
 
 
 def put_ahead(directory: str, id: str, hours: int) -> str:

@@ -278,6 +278,7 @@ def test_a_goal_without_valid_sums_says_where_and_can_be_deleted(goal: Goal):
 
 def test_updates_and_accruals_of_several_processes_are_all_kept(root: Path, store: Store, goal: Goal):
     goal.set("Ship")
+    goal = children.patient(str(root)).thread("t").goal
     with start(children.accrue_often, str(root), "t", 60) as child:
         updaters = [
             threading.Thread(target=lambda name=name: [goal.update(**{name: number}) for number in range(20)])

@@ -76,12 +76,6 @@ def test_an_update_that_is_refused_changes_nothing(store: Store, jobs: Jobs, wro
     assert on_disk(store) == before
 
 
-def test_an_update_never_moves_a_job_to_another_id(jobs: Jobs):
-    jobs.put(JobStateRecord(id="j", name="n"))
-    jobs.update("j", id="other", name="m")
-    assert (jobs["j"].name, jobs.get("other")) == ("m", None)
-
-
 def test_an_inserted_job_keeps_its_place_among_those_of_one_time(jobs: Jobs):
     jobs.put(JobStateRecord(id="mine", updated_at=5))
     old = JobStateRecord(id="old", created_at=1, updated_at=5)
@@ -152,6 +146,7 @@ def test_a_read_only_store_and_a_held_lock_take_no_job(store: Store, jobs: Jobs)
 
 def test_updates_of_different_fields_by_several_processes_are_all_kept(root: Path, jobs: Jobs):
     jobs.put(JobStateRecord(id="j"))
+    jobs = children.patient(str(root)).jobs
     mine = [
         threading.Thread(target=lambda name=name: [jobs.update("j", **{name: f"{number}"}) for number in range(15)])
         for name in ("name", "detail")

@@ -111,6 +111,7 @@ def test_no_thread_and_a_read_only_store_take_no_tools(store: Store, tools: Tool
 
 
 def test_a_reader_sees_a_whole_set_while_others_replace_it(root: Path, tools: Tools):
+    tools = children.patient(str(root)).thread("t").tools
     tools.replace([tool(at, "first") for at in range(20)])
     with start(children.replace_tools_often, str(root), "t", "second", 40) as child:
         replacing = threading.Thread(target=child.result)
