@@ -46,8 +46,9 @@ class Finder:
     def find(self, message_id: str) -> ThreadHandle:
         """Give the thread of a message, by the id it shows or its record id.
 
-        An answer is kept as long as the thread has the message. Without one every log's bytes are searched, and only
-        lines with the id in them are decoded.
+        The answer to a record id is kept as long as the thread has the message; an id that a caller gave may come to stand in
+        another thread at any time. Without an answer every log's bytes are searched, and only lines with the id in them are
+        decoded.
 
         Raises:
             MessageNotFoundError: No thread has it.
@@ -59,9 +60,11 @@ class Finder:
         if known is not None and message_id in self._handle(known).messages:
             return self._handle(known)
         thread = self._among_recent(message_id) or self._among_all(message_id)
-        self._answers[message_id] = thread.id
-        while len(self._answers) > _ANSWERS:
-            self._answers.popitem(last=False)
+        message = thread.messages.get(message_id)
+        if message and message.record_id == message_id:
+            self._answers[message_id] = thread.id
+            while len(self._answers) > _ANSWERS:
+                self._answers.popitem(last=False)
         return thread
 
     def _among_recent(self, message_id: str) -> ThreadHandle | None:

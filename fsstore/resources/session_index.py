@@ -12,12 +12,15 @@ from fsstore.resources.lines import HEAD
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import TypeAlias
 
     from fsstore.codec import Object
     from fsstore.disk.log import Made
     from fsstore.disk.root import Root
     from fsstore.disk.writer import Writer
 
+    #: A thread's id, its name, the time of it, its rollout path.
+    Named: TypeAlias = tuple[str, str | None, int, str | None]
 
 #: A quote inside a JSON string is escaped, so that a key of this name shows itself.
 _TYPE = b'"type"'
@@ -82,9 +85,13 @@ class SessionIndex:
 
     A thread that is here has its name in its own `meta.json`; the index is truth only for deletions, and for names of
     threads that are not here.
+
+    Attributes:
+        named: Gives what `note` takes of each thread that is here and has a name.
     """
 
     def __init__(self, root: Root) -> None:
+        self.named: Callable[[], Iterable[Named]] = tuple
         self.path = f"{root.path}/{layout.INDEX}"
         self.lock = layout.store_lock(layout.INDEX)
         self._root = root
@@ -107,32 +114,36 @@ class SessionIndex:
         Synced at either durability, since a meta.json follows: a name that only that one had would not be found beside others
         like it.
         """
+        self._begin()
         fields = dict(zip(_NAME_KEYS, (thread_id, name, updated_at, rollout_path), strict=True))
         writer, _, ids = self._log.append_locked(lambda writer: _line(writer, fields))
         self._log.sync_locked(writer, ids, always=True)
 
-    def rebuild(self, names: Callable[[], Iterable[tuple[str, str | None, int, str | None]]]) -> None:
-        """Note again what threads are called, where the index is not there; `names` gives what `note` takes of each.
+    def rebuild(self) -> None:
+        """Note again what threads are called, where the index was lost.
 
         On disk: One line a name, in a file that is renamed into its place.
         Crash: No index, or the whole one.
         Concurrency: Of two processes one does it.
         """
-        if fs.is_file(self.path):
-            return
-        rows = [dict(zip(_NAME_KEYS, row, strict=True)) for row in names()]
-        if rows:
+        if not fs.is_file(self.path) and any(True for _ in self.named()):
             with self._root.locks[self.lock]:
-                if not fs.is_file(self.path):
-                    _, ids = clock.next_ids(0, clock.random_suffix(), len(rows))
-                    lines = codec.encode_lines([{"id": id, **row} for id, row in zip(ids, rows, strict=True)])
-                    self._root.replace(self.path, lines, sync_directory=True)
+                self._begin()
+
+    def _begin(self) -> None:
+        """Begin an index that is not there with all names that there are: look-ups take it for whole."""
+        rows = [] if fs.is_file(self.path) else [dict(zip(_NAME_KEYS, row, strict=True)) for row in self.named()]
+        if rows:
+            _, ids = clock.next_ids(0, clock.random_suffix(), len(rows))
+            lines = codec.encode_lines([{"id": id, **row} for id, row in zip(ids, rows, strict=True)])
+            self._root.replace(self.path, lines, sync_directory=True)
 
     def note_deletion(self, thread_id: str, seen: Object) -> str:
         """Note that a thread is deleted, with all that was seen of it; give the id of the record.
 
         The caller holds the lock of the index. Synced at either durability, since what follows moves data away.
         """
+        self._begin()
         fields = {"type": "deleted", "thread_id": thread_id, **seen}
         writer, _, ids = self._log.append_locked(lambda writer: _line(writer, fields))
         self._log.sync_locked(writer, ids, always=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fsstore.disk.lock import Together
     from fsstore.disk.root import Root
     from fsstore.resources.indexes import Indexes
-    from fsstore.resources.session_index import SessionIndex
+    from fsstore.resources.session_index import Named, SessionIndex
     from fsstore.resources.views import Views
 
 #: Handles kept ready; making one costs more than an append.
@@ -41,6 +41,7 @@ class Threads:
         self._indexes = indexes
         self._views = views
         self._index = index
+        index.named = self._named
         self._directory = f"{root.path}/{layout.THREADS}"
         self._documents = Collection(root, self._directory, layout.META)
         self._deletions = Deletions(root, index)
@@ -236,9 +237,7 @@ class Threads:
         Crash: The name is noted and taken, or only noted: then the thread's own name counts.
         Concurrency: The last one counts.
         """
-        for what, value in (("name", name), ("rollout_path", rollout_path)):
-            if not isinstance(value, (str, type(None))):
-                raise ValueError(f"{what} must be a string or None, not {type(value).__name__}")
+        _check_texts(name=name, rollout_path=rollout_path)
         updated_at = whole("updated_at", updated_at)
         codec.check_json([name, updated_at, rollout_path], "the name")
         thread = self.handle(id)
@@ -283,8 +282,11 @@ class Threads:
 
     def rebuild_index(self) -> None:
         """Note the names of all threads in a session index that was lost; see `SessionIndex.rebuild`."""
+        self._index.rebuild()
+
+    def _named(self) -> Iterator[Named]:
         named = (info for info in self if info.name is not None)
-        self._index.rebuild(lambda: ((one.id, one.name, _seconds(one.updated_at), one.rollout_path) for one in named))
+        return ((one.id, one.name, _seconds(one.updated_at), one.rollout_path) for one in named)
 
     def _locked(self, thread: ThreadHandle) -> Together:
         self._root.check_writable()
@@ -303,11 +305,19 @@ class Threads:
         document.write(self._root, self._documents.path(thread.id), fields, old)
 
     def _note(self, fields: Object) -> None:
-        self._index.note(fields["id"], fields.get("name"), fields["updated_at"], fields.get("rollout_path"))
+        name, rollout_path = fields.get("name"), fields.get("rollout_path")
+        _check_texts(name=name, rollout_path=rollout_path)
+        self._index.note(fields["id"], name, _seconds(fields["updated_at"]), rollout_path)
+
+
+def _check_texts(**values: Json) -> None:
+    for what, value in values.items():
+        if not isinstance(value, (str, type(None))):
+            raise ValueError(f"{what} must be a string or None, not {type(value).__name__}")
 
 
 def _seconds(time: Json) -> int:
-    return time if isinstance(time, int) else 0
+    return time if type(time) is int else 0
 
 
 def _info(fields: Object) -> ThreadInfo:

@@ -132,6 +132,17 @@ def test_what_is_no_name_no_path_or_no_time_is_refused_before_anything_changes(
     assert onroot.snapshot(root) == before
 
 
+@pytest.mark.parametrize("wrong", [{"name": 5}, {"name": ["n"]}, {"name": "n", "rollout_path": 5}], ids=repr)
+def test_an_upsert_of_what_is_no_name_or_no_path_is_refused_before_anything_changes(
+    state: StateStore, root: Path, thread: str, wrong: dict[str, Any]
+) -> None:
+    before = onroot.snapshot(root)
+    for id in (thread, "new"):
+        with pytest.raises(ValueError, match="string or None"):
+            state.upsert_thread(ThreadMetadata(id=id, **wrong))
+    assert onroot.snapshot(root) == before
+
+
 def test_a_time_taken_from_a_record_is_a_time(state: StateStore, root: Path) -> None:
     state.append_thread_name("elsewhere", "parser", ThreadMetadata(id="elsewhere").updated_at)
     assert StateStore.open(root).find_thread_name_by_id("elsewhere") == "parser"
@@ -337,7 +348,7 @@ def test_3a_20_after_thousands_of_names_the_latest_is_kept(root: Path) -> None:
         put(state, "here", None, 0, "/here")
         for number in range(3_000):
             state.append_thread_name("elsewhere", f"name {number}", number, f"/{number}")
-            if number % 10 == 0:
+            if number % 100 == 90:
                 state.append_thread_name("here", f"here {number}", number)
     for opened in (state, StateStore.open(root)):
         assert opened.find_thread_names_by_ids(["elsewhere", "here"]) == {"elsewhere": "name 2999", "here": "here 2990"}

@@ -42,6 +42,16 @@ def test_names_of_many_processes_are_all_noted(store: Store, root: Path, durabil
     assert store.thread("here").info().name == fresh.get("here") == last, "a thread that is here: the one that came last"
 
 
+def test_an_index_lost_under_open_stores_begins_anew_with_all_names(store: Store, root: Path):
+    for time, id in enumerate(("a", "b")):
+        store.threads.create(id, name="same", rollout_path=f"/{id}", updated_at=time)
+    (root / layout.INDEX).unlink()
+    store.thread("a").rename("other")
+    store.thread("a").rename("same")
+    for names in (store.names, Store.open(root).names):
+        assert names.path_of("same") == "/b", "the one updated last"
+
+
 def test_a_message_is_found_while_threads_come_and_go(store: Store, root: Path, many: int, readers):
     stay = []
     for number in range(5):

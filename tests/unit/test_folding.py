@@ -21,7 +21,7 @@ from fsstore.disk.folding import Unfit, View, ViewFold
 from fsstore.disk.follow import TAIL
 from fsstore.disk.log import Log
 
-IDS = clock.next_ids(0, clock.random_suffix(), 100)[1]
+IDS = [clock.spell_id((1_795_222_910_000 << 12) + number, "9601-c7b722d7b782") for number in range(100)]
 
 
 class Kept(View):

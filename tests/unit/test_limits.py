@@ -37,7 +37,7 @@ def test_the_first_items_are_given_and_none_after_them_is_made(limit: int | None
     assert made == expected
 
 
-@pytest.mark.parametrize("value", [0, -5, 2**80, Level.HIGH, clock.default_now()])
+@pytest.mark.parametrize("value", [0, -5, 2**80, Level.HIGH, clock.Moment(7)])
 def test_a_whole_number_of_any_make_is_given_back_as_a_plain_one(value: int):
     assert whole("tokens", value) == value
     assert type(whole("tokens", value)) is int

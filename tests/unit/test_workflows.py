@@ -176,7 +176,7 @@ def test_an_update_and_an_end_change_what_they_name(workflows: Workflows):
     assert run.info().status == "completed"
 
 
-@pytest.mark.parametrize("value", [float("nan"), (1,), {1: 1}, "\ud800", 2**64, object()], ids=repr)
+@pytest.mark.parametrize("value", [float("nan"), (1,), {1: 1}, "\ud800", 2**64, b"bytes"], ids=repr)
 def test_what_json_cannot_hold_is_refused_before_anything_is_made(store: Store, workflows: Workflows, value: Any):
     with pytest.raises(ValueError, match=r"JSON|surrogate|string"):
         workflows.create("review", metadata=value)
