@@ -47,6 +47,8 @@ _BLANKS = re.compile(r"[ \t\r\0]*")
 _OPEN_OR_END = re.compile(r"[ \t\r\0]*(?:\{|\Z)")
 #: What a line of the usual form holds once.
 QUOTED_ID = b'"id"'
+#: A character's escape but a control character's; a backslash before it that is one itself takes a pair.
+_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u(?!00[01])")
 _CONFLICT = re.compile(rb"(<{7}|={7}|>{7}|\|{7})( |$)")
 
 
@@ -95,6 +97,14 @@ def may_be_glued(raw: bytes) -> bool:
     A quote inside a JSON string is escaped, so that a key of this name behind the first one shows itself.
     """
     return raw.find(QUOTED_ID, 5) >= 0
+
+
+def may_hold_escapes(data: bytes) -> bool:
+    """Say whether the lower-case bytes of some lines hold a character spelled by its number that is no control character.
+
+    Nobody need spell one so, and this store does not.
+    """
+    return data.rfind(b"\\u") >= 0 and _ESCAPE.search(data) is not None
 
 
 def check_json(value: Json, what: str) -> None:
@@ -170,6 +180,18 @@ def encode_document(fields: Object) -> bytes:
     """
     try:
         return orjson.dumps(fields, option=_DOCUMENT)
+    except TypeError as error:
+        raise ValueError(f"cannot be stored as JSON: {error}") from None
+
+
+def encode_compact(fields: Object) -> bytes:
+    """Give an object's bytes for a hash: keys sorted, no blanks.
+
+    Raises:
+        ValueError: It holds what JSON cannot.
+    """
+    try:
+        return orjson.dumps(fields, option=_STRICT | orjson.OPT_SORT_KEYS)
     except TypeError as error:
         raise ValueError(f"cannot be stored as JSON: {error}") from None
 

@@ -3,6 +3,8 @@
     StoreError
     ├── NotFoundError (LookupError)
     │   ├── ThreadNotFoundError
+    │   ├── SessionNotFoundError
+    │   ├── AmbiguousPrefixError
     │   ├── MessageNotFoundError
     │   ├── CheckpointNotFoundError
     │   ├── RunNotFoundError
@@ -66,6 +68,31 @@ class ThreadNotFoundError(NotFoundError):
     """No thread has this id, or it was deleted."""
 
     kind = "thread"
+
+
+class SessionNotFoundError(NotFoundError):
+    """No session has this key, or it was deleted; an empty `id` stands for any session."""
+
+    kind = "session"
+
+    def __str__(self) -> str:
+        return super().__str__() if self.id else "no sessions found"
+
+
+class AmbiguousPrefixError(NotFoundError):
+    """Several ids begin so."""
+
+    #: How many of them are named.
+    SHOWN = 3
+
+    def __init__(self, id: str, kind: str, matches: list[str]) -> None:
+        super().__init__(id, kind)
+        self.matches = matches
+
+    def __str__(self) -> str:
+        more = len(self.matches) - self.SHOWN
+        shown = ", ".join(match[:60] for match in self.matches[: self.SHOWN])
+        return f"{len(self.matches)} {self.kind}s begin with {self.id!r}: {shown}{f' and {more} more' if more > 0 else ''}"
 
 
 class MessageNotFoundError(NotFoundError):

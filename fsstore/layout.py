@@ -23,14 +23,24 @@ STATUS = "status.json"
 GOAL = "goal.json"
 USAGE = "usage.jsonl"
 TOOLS = "tools.json"
+STATE = "state.json"
 CHECKPOINTS = "checkpoints"
+SESSION = "session_metadata.json"
+CONTENT = "session_content.jsonl"
+REWIND = "rewind.jsonl"
+CHECKPOINT = "checkpoint.json"
+RECIPE_TEXT = "recipe.md"
+RECIPES = "recipes"
+PROMPTS = "prompt_history.jsonl"
 JOBS = "jobs"
 WORKFLOWS = "workflows"
 RUN = "run.json"
 BRANCHES, LEAVES, CONTROL_NODES, CANDIDATES = "branches", "leaves", "control_nodes", "candidates"
 INDEX = "session_index.jsonl"
 OWN = ".fsstore"
-LOCKS, TMP, TRASH, CACHE, TAINTED = (f"{OWN}/{name}" for name in ("locks", "tmp", "trash", "cache", "tainted"))
+LOCKS, TMP, TRASH, CACHE, TAINTED, QUARANTINE = (
+    f"{OWN}/{name}" for name in ("locks", "tmp", "trash", "cache", "tainted", "quarantine")
+)
 #: Directories of `.fsstore` that a store is opened with.
 OWN_DIRECTORIES = (OWN, LOCKS, TMP, TRASH, CACHE, TAINTED)
 #: Files beside `fsstore.json` that tell git and rsync how to carry the store.
@@ -134,6 +144,11 @@ def trash_path(below: str, deletion: str) -> str:
     return f"{TRASH}/{deletion}/{below}"
 
 
+def quarantine_paths(id: str) -> tuple[str, str]:
+    """Give the places below the root of bytes taken out of a file, and of the document that says where they came from."""
+    return f"{QUARANTINE}/{id}.raw", f"{QUARANTINE}/{id}{DOCUMENT_SUFFIX}"
+
+
 def temp_name(file: str, host: str, pid: int, salt: str) -> str:
     """Give a name under `.fsstore/tmp` that no other writer uses, on this machine or another."""
     return f"{salt}.{pid}.{temp_host(host)}.{os.path.basename(file)[:NAME_LIMIT]}.tmp"
@@ -158,6 +173,11 @@ def taint_name(below: str) -> str:
 def cache_name(thread_name: str) -> str:
     """Give the name of a thread's stamp under `.fsstore/cache`."""
     return f"{thread_name}.stamp"
+
+
+def restoring_name(name: str, entry_id: str) -> str:
+    """Give the name of the file that will take the place of one that is restored, beside it; the same in every attempt."""
+    return f".{name[:NAME_LIMIT]}.{entry_id}.fsstore"
 
 
 def stamped_name(name: str) -> str:

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from fsstore.resources.data_sessions import DataSessions
     from fsstore.resources.jobs import Jobs
+    from fsstore.resources.prompts import Prompts
+    from fsstore.resources.recipes import Recipes
+    from fsstore.resources.sessions import Sessions
     from fsstore.resources.workflows import Workflows
     from fsstore.upkeep.check import Problem
 
@@ -47,10 +51,39 @@ class Store:
         self.root = root.path
         indexes, views, index = Indexes(), Views(), SessionIndex(root)
         root.on_fork += [indexes.forget, views.forget, index.forget]
+        self._views = views
         self.threads = Threads(root, indexes, views, index)
         self.names = Names(self.threads, index)
 
-    # Both are imported when they are first used: most programs need neither.
+    # Each is imported when it is first used: most programs need none of them.
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """The threads, as a channel's sessions."""
+        from fsstore.resources.sessions import Sessions
+
+        return Sessions(self.threads)
+
+    @cached_property
+    def data(self) -> DataSessions:
+        """The sessions of `DataStore`."""
+        from fsstore.resources.data_sessions import DataSessions
+
+        return DataSessions(self.threads, self._views, self.recipes)
+
+    @cached_property
+    def recipes(self) -> Recipes:
+        """The recipes."""
+        from fsstore.resources.recipes import Recipes
+
+        return Recipes(self._root)
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """What was asked in all sessions."""
+        from fsstore.resources.prompts import Prompts
+
+        return Prompts(self._root, self._views)
 
     @cached_property
     def jobs(self) -> Jobs:
@@ -197,7 +230,11 @@ def _sweep(path: str) -> None:
     for name in fs.names(f"{path}/{layout.TMP}"):
         made_by = layout.parse_temp_name(name)
         if made_by and made_by[0] == host and not fs.is_running(made_by[1]):
+            left = f"{path}/{layout.TMP}/{name}"
+            if fs.is_directory(left):
+                fs.remove_tree(left)
+                continue
             try:
-                fs.unlink(f"{path}/{layout.TMP}/{name}")
+                fs.unlink(left)
             except FileNotFoundError:
                 continue  # another process swept it

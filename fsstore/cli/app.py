@@ -9,6 +9,7 @@ import click
 
 import fsstore
 from fsstore.cli.checkpoints import checkpoints
+from fsstore.cli.data import prompts, stats
 from fsstore.cli.demo import demo
 from fsstore.cli.exits import MEANINGS, Exit, exit_of, sentence_of
 from fsstore.cli.goals import goal
@@ -36,7 +37,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, ls, show, tree, append, import_, rename, archive, rm, goal, checkpoints, jobs, workflows):
+for command in (demo, ls, show, tree, append, import_, rename, archive, rm, goal, checkpoints, jobs, workflows, prompts, stats):
     cli.add_command(command)
 
 

@@ -10,7 +10,7 @@ from fsstore import layout
 from fsstore.cli.exits import WrongUsageError
 from fsstore.cli.output import one_line
 from fsstore.disk import fs
-from fsstore.errors import FormatError, InvalidNameError, NotFoundError
+from fsstore.errors import AmbiguousPrefixError, FormatError, InvalidNameError, NotFoundError
 from fsstore.store import Store, default_root
 
 TYPE_CHECKING = False
@@ -21,22 +21,6 @@ if TYPE_CHECKING:
     from fsstore.resources.thread import ThreadHandle
 
     Command = TypeVar("Command", bound=Callable[..., Any])
-
-#: How many ids an ambiguous prefix names.
-_SHOWN = 3
-
-
-class AmbiguousPrefixError(NotFoundError):
-    """Several ids begin so."""
-
-    def __init__(self, id: str, kind: str, matches: list[str]) -> None:
-        super().__init__(id, kind)
-        self.matches = matches
-
-    def __str__(self) -> str:
-        more = len(self.matches) - _SHOWN
-        shown = ", ".join(one_line(match, 60) for match in self.matches[:_SHOWN])
-        return f"{len(self.matches)} {self.kind}s begin with {self.id!r}: {shown}{f' and {more} more' if more > 0 else ''}"
 
 
 def _shown_root() -> str:

@@ -10,7 +10,7 @@ from fsstore.errors import CorruptError, InvalidNameError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     from fsstore.codec import Json, Object
     from fsstore.disk.root import Root
@@ -175,6 +175,19 @@ class Collection:
         """Give every document that can be read, in the order of their names; `check` reports the others."""
         for path, id in self._entries():
             yield from self._readable(path, id)
+
+    def some(self, ids: Iterable[str]) -> Iterator[Object]:
+        """Give those of some documents that can be read."""
+        for id in ids:
+            yield from self._readable(self.path(id), id)
+
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Give the directory and the id of each document of a directory of its own, without looking whether it is there."""
+        for path, id in self._entries():
+            if id is None:
+                yield from ((os.path.dirname(path), fields["id"]) for fields in self._readable(path, id))
+            else:
+                yield os.path.dirname(path), id
 
     def damage(self, but: Container[str] = ()) -> Iterator[CorruptError]:
         """Say of each document that cannot be read, and so is passed over, why; `but` are ids that need no look."""

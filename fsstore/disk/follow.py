@@ -78,6 +78,21 @@ def raw_lines_back(fd: int, end: int) -> Iterator[tuple[int, bytes]]:
             yield stop, raw
 
 
+def last_id(path: str) -> str:
+    """Give the id of a log's last good record, empty where there is none."""
+    try:
+        fd = fs.open_read(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    try:
+        for _, raw in raw_lines_back(fd, fs.fstat(fd).st_size):
+            for piece in reversed(codec.read_line(raw).records):
+                return str(piece.record["id"])
+        return ""
+    finally:
+        fs.close(fd)
+
+
 def raw_blocks_back(fd: int, end: int, block: int = 1 << 14) -> Iterator[tuple[int, list[bytes]]]:
     """Give the lines before `end`, a block at a time and the last block first: where the block ends, and its lines in order.
 
@@ -93,6 +108,21 @@ def raw_blocks_back(fd: int, end: int, block: int = 1 << 14) -> Iterator[tuple[i
             continue
         yield start + len(data), BytesIO(data[cut:]).readlines()
         rest, end, block = data[:cut], start, min(block * 2, 1 << 18)
+
+
+def whole_lines(fd: int, block: int = 1 << 20) -> Iterator[bytes]:
+    """Give a log's bytes in blocks that end where a line does, a short log in one."""
+    size, at = fs.fstat(fd).st_size, 0
+    while at < size:
+        data = fs.read_range(fd, at, min(size, at + block))
+        cut = data.rfind(b"\n") + 1 if at + len(data) < size else len(data)
+        if not cut:
+            if not data:
+                return  # it was cut short meanwhile
+            block *= 2  # one line longer than the block
+            continue
+        yield data if cut == len(data) else data[:cut]
+        at += cut
 
 
 def read_new(

@@ -40,9 +40,11 @@ exists = os.access  # exists(path, 0): a missing file costs no exception
 truncate = os.ftruncate
 rename = os.rename
 unlink = os.unlink
+rmdir = os.rmdir
 list_names = os.listdir
 mkdir = os.mkdir
 SEEK_END = os.SEEK_END
+RIGHTS = 0o777
 
 
 def open_log(path: str, *, create: bool) -> int:
@@ -141,16 +143,20 @@ def sync(fd: int) -> None:
         os.fdatasync(fd)
 
 
-def sync_directory(path: str) -> None:
-    """Return once a directory's entries are on the medium: the file's own sync does not cover them (fsync(2))."""
-    fd = open_fd(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync_directory(path: str | int) -> None:
+    """Return once a directory's entries are on the medium: the file's own sync does not cover them (fsync(2)).
+
+    `path` may be a descriptor of the directory, which stays open.
+    """
+    fd = path if isinstance(path, int) else open_fd(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if sys.platform == "darwin":
             fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
         else:
             os.fsync(fd)
     finally:
-        close(fd)
+        if fd != path:
+            close(fd)
 
 
 def make_directory(path: str) -> bool:
@@ -226,6 +232,17 @@ def walk(path: str) -> Iterator[tuple[str, os.stat_result]]:
             yield entry, status
             if _stat.S_ISDIR(status.st_mode):
                 yield from walk(entry)
+
+
+def remove_tree(path: str) -> None:
+    """Delete a directory and all in it; what somebody else deletes meanwhile is no error."""
+    with contextlib.suppress(FileNotFoundError):
+        for entry, status in reversed(list(walk(path))):
+            if _stat.S_ISDIR(status.st_mode):
+                rmdir(entry)
+            else:
+                unlink(entry)
+        rmdir(path)
 
 
 def host() -> str:
@@ -339,3 +356,72 @@ def contains(path: str, needles: tuple[bytes, ...], buffer: bytearray) -> bool:
         return False
     finally:
         close(fd)
+
+
+def current_directory() -> str:
+    """Give this process's working directory."""
+    return os.getcwd()
+
+
+def real_path(path: str) -> str:
+    """Give the absolute path to which a path leads, all symbolic links followed; it need not exist."""
+    return os.path.realpath(path)
+
+
+# Files that are not the store's own, reached from one open directory to the next, so that no link leads elsewhere (openat(2)).
+
+
+def open_directory(name: str, directory: int | None = None) -> int:
+    """Open a directory, of another one that is open where there is one; never through a symbolic link."""
+    return open_fd(name, os.O_RDONLY | os.O_DIRECTORY | _OPEN, dir_fd=directory)
+
+
+def make_directory_in(directory: int, name: str) -> None:
+    """Make a directory, with the rights that any program's get, in an open one where it is missing; synced."""
+    with contextlib.suppress(FileExistsError):
+        mkdir(name, 0o777, dir_fd=directory)
+        sync_directory(directory)
+
+
+def read_in(directory: int, name: str) -> tuple[bytes, int]:
+    """Give the bytes of a regular file in an open directory, and its rights: the last nine bits of its mode.
+
+    Raises:
+        OSError: What the system says; `IsADirectoryError` for anything that is no regular file.
+    """
+    fd = open_fd(name, os.O_RDONLY | os.O_NONBLOCK | _OPEN, dir_fd=directory)
+    try:
+        status = fstat(fd)
+        if not _stat.S_ISREG(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "not a regular file", name)
+        return read_range(fd, 0, status.st_size), status.st_mode & RIGHTS
+    finally:
+        close(fd)
+
+
+def replace_in(directory: int, name: str, temp: str, data: bytes, mode: int) -> None:
+    """Put a file in the place of another in an open directory, whole, at one moment, synced.
+
+    Before that it is called `temp`; what an attempt that was cut short left there goes first.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        unlink(temp, dir_fd=directory)
+    fd = open_fd(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600, dir_fd=directory)
+    try:
+        write_all(fd, data)
+        os.fchmod(fd, mode & RIGHTS)
+        sync(fd)
+        rename(temp, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            unlink(temp, dir_fd=directory)
+        raise
+    finally:
+        close(fd)
+    sync_directory(directory)
+
+
+def unlink_in(directory: int, name: str) -> None:
+    """Take a file out of an open directory, synced; never a directory."""
+    unlink(name, dir_fd=directory)
+    sync_directory(directory)

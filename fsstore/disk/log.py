@@ -113,6 +113,20 @@ class Log:
                 return writer, data, ids
             self.root.let_go(self.path, writer)
 
+    def rewrite(self, change: Callable[[bytes], bytes]) -> None:
+        """Replace the log's bytes by what `change` makes of them, where there is a log.
+
+        On disk: A new file, synced at either durability, then renamed over the old one.
+        Crash: The old log or the new one.
+        Concurrency: `change` runs under the lock, and again where somebody wrote without it meanwhile.
+        """
+        self.root.check_writable()
+        with self._lock:
+            held = self.root.held.get(self.path)
+            if held is not None:
+                self.root.let_go(self.path, held)
+            renew(self.root, self.path, change)
+
     def sync_locked(self, writer: Writer, ids: tuple[str, ...], *, always: bool = False) -> None:
         """Sync what `append_locked` wrote, for operations of several files whose order matters.
 

@@ -7,7 +7,7 @@ import os.path
 import weakref
 from functools import partial
 
-from fsstore import layout
+from fsstore import codec, layout
 from fsstore.disk import fs
 from fsstore.disk.lock import Locks
 from fsstore.errors import ReadOnlyError, SyncFailedError
@@ -186,6 +186,21 @@ class Root:
         place = self.trash_path(path, deletion)
         self.with_own_directories(lambda: fs.make_directories(os.path.dirname(place)))
         return place
+
+    def quarantine(self, path: str, id: str, pieces: list[tuple[int, bytes, str]]) -> None:
+        """Keep bytes that are taken out of a file, synced, with a document beside them that says where they came from.
+
+        Args:
+            path: The file.
+            id: The id of what takes them out.
+            pieces: The offset of each, its bytes, and why.
+        """
+        raw, about = (f"{self.path}/{place}" for place in layout.quarantine_paths(id))
+        self.with_own_directories(lambda: fs.make_directories(os.path.dirname(raw)))
+        said = [{"offset": offset, "length": len(data), "reason": reason} for offset, data, reason in pieces]
+        below = path.removeprefix(f"{self.path}/")
+        self.replace(about, codec.encode_document({"path": below, "pieces": said}), sync_directory=False)
+        self.replace(raw, b"".join(data for _, data, _ in pieces), sync_directory=True)
 
     def copy_to_trash(self, path: str, deletion: str) -> None:
         """Put a copy of a document into the trash, synced at either durability; the document stays where it is."""

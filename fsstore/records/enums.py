@@ -90,3 +90,41 @@ class JobStateStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     PAUSED = "paused"
+
+
+class StopReason(StrEnum):
+    """Why a model stopped."""
+
+    COMPLETE = "complete"
+    TIMEOUT = "timeout"
+    MAX_STEPS = "max_steps"
+    CONTEXT_OVERFLOW = "context_overflow"
+    CANCELLED = "cancelled"
+    ERROR = "error"
+
+
+class EventType(StrEnum):
+    """What a model did while it worked on an answer."""
+
+    TEXT = "text"
+    READING = "reading"
+    WRITING = "writing"
+    ERROR = "error"
+    BASH = "bash"
+    SNAPSHOT = "snapshot"
+    REQUEST = "request"
+
+
+class RunRating(StrEnum):
+    """What somebody thought of the answer that was chosen."""
+
+    NONE = ""
+    GOOD = "good"
+    BAD = "bad"
+
+
+class RunType(StrEnum):
+    """What a run of a `DataStore` session is: a prompt that was answered, or the mark that one was rewound."""
+
+    NORMAL = ""
+    REWIND = "rewind"

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 class ThreadInfo(Record):
     """What a thread is: its `meta.json`.
 
-    Times are whole Unix seconds. `metadata` is any JSON value of the caller's.
+    Times are whole Unix seconds. `metadata` is any JSON value of the caller's. `kind` is `session` where `SessionStore` began
+    the thread, `data` where `DataStore` did: these may be cleaned up when nobody uses them any more. `moved_from` is what a
+    thread that was given another id remembers of the old one: `id`, and a digest of all that `seen` was of it then.
     """
 
     KIND = "the thread"
@@ -47,6 +49,8 @@ class ThreadInfo(Record):
     git_origin_url: str | None = None
     memory_mode: str | None = None
     metadata: Json = field(default_factory=dict)
+    kind: str | None = None
+    moved_from: Json = None
     extra: Object = field(default_factory=dict)
 
     @classmethod
@@ -59,7 +63,7 @@ class ThreadInfo(Record):
 
 
 #: Fields of `ThreadInfo` that `ThreadMetadata` has as well.
-_SHARED = tuple(name for name in ThreadInfo.__slots__ if name not in ("metadata", "extra"))
+_SHARED = tuple(name for name in ThreadInfo.__slots__ if name not in ("metadata", "kind", "moved_from", "extra"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

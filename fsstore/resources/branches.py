@@ -13,7 +13,7 @@ from fsstore.disk.follow import raw_lines_back
 from fsstore.errors import CorruptError, MessageNotFoundError
 from fsstore.records.messages import Message, is_message, make_message, shown_id
 from fsstore.resources import stamp as stamps
-from fsstore.resources.index import Provisional
+from fsstore.resources.index import Index, Provisional
 from fsstore.resources.tail import NeedIndex, Tail
 
 TYPE_CHECKING = False
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from fsstore.codec import Damage, Object
-    from fsstore.resources.index import Index
     from fsstore.resources.indexes import Indexes
     from fsstore.resources.place import Place
 
@@ -64,7 +63,7 @@ class TreeReader:
                 newest = self._newest(sys.maxsize - 1 if limit is None else limit)
                 if newest is not None:
                     return newest
-            return self._reading(lambda fd, index: self._branch(fd, index, limit, leaf)) or []
+            return self._reading(lambda fd, index: self.branch_of(fd, index, limit, leaf)) or []
         finally:
             if collecting:
                 gc.enable()
@@ -98,6 +97,23 @@ class TreeReader:
 
     def __len__(self) -> int:
         return self._reading(lambda _, index: index.tree.count(), exact=True) or 0
+
+    def length(self) -> int:
+        """Count the messages of the current branch; none is decoded, and no index kept that was not kept before."""
+
+        def count(_: int, index: Index) -> int:
+            return len(index.tree.branch(index.tree.current()))
+
+        return self._reading(count, keep=False) or 0
+
+    def any_on_branch(self, test: Callable[[Message], bool]) -> bool:
+        """Say whether any message of the current branch passes a test; one at a time is in memory, and no index is kept."""
+
+        def look(fd: int, index: Index) -> bool:
+            path = index.tree.branch(index.tree.current())
+            return any(test(make_message(index.checked(raw), None)) for raw in _bodies(fd, index, path))
+
+        return self._reading(look, keep=False) or False
 
     def __iter__(self) -> Iterator[Message]:
         """Give every message in the order of the log, one at a time: memory does not hold their bodies."""
@@ -157,25 +173,30 @@ class TreeReader:
             fs.close(opened)
 
     def _newest(self, limit: int) -> list[Message] | None:
-        """Read the newest of the branch from the end of the file; None where only the index can tell."""
         opened = self._open()
         if opened is None:
             return []
         try:
-            size = fs.fstat(opened).st_size
-            mark = self.stamp(opened, size)
-            if mark is None:
-                return None
-            tail = Tail(opened, size, mark, limit + 1)  # one more, for what the first one's parent shows
-        except NeedIndex:
-            return None
+            return self.newest_of(opened, limit)
         finally:
             fs.close(opened)
+
+    def newest_of(self, fd: int, limit: int) -> list[Message] | None:
+        """Read the newest of the branch from the end of the log open as `fd`; None where only the index can tell."""
+        size = fs.fstat(fd).st_size
+        mark = self.stamp(fd, size)
+        if mark is None:
+            return None
+        try:
+            tail = Tail(fd, size, mark, limit + 1)  # one more, for what the first one's parent shows
+        except NeedIndex:
+            return None
         if tail.found:
             tail.found[-1].done()  # a root; or one more than was asked for, whose own parent nobody is shown
         return tail.found[:limit][::-1]  # type: ignore[return-value]  # they are messages now
 
-    def _branch(self, fd: int, index: Index, limit: int | None, leaf: str | None) -> list[Message]:
+    def branch_of(self, fd: int, index: Index, limit: int | None, leaf: str | None = None) -> list[Message]:
+        """Give a branch of the log open as `fd`, of which `index` is the index; see `branch`."""
         at = index.tree.current() if leaf is None else self._at(fd, index, leaf)
         path = index.tree.branch(at, limit)
         parent = index.tree.parent(path[0]) if path else tree.NONE
@@ -210,12 +231,12 @@ class TreeReader:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def _reading(self, call: Callable[[int, Index], T], *, exact: bool = False) -> T | None:
+    def _reading(self, call: Callable[[int, Index], T], *, exact: bool = False, keep: bool = True) -> T | None:
         opened = self._open()
         if opened is None:
             return None
         try:
-            return self.with_index(opened, call, exact=exact)
+            return self.with_index(opened, call, exact=exact, keep=keep)
         finally:
             fs.close(opened)
 
@@ -223,13 +244,14 @@ class TreeReader:
         """Read the log before the lock is taken, so that little is left to read under it."""
         self._reading(lambda _fd, _index: None, exact=exact)
 
-    def with_index(self, fd: int, call: Callable[[int, Index], T], *, exact: bool = False) -> T:
+    def with_index(self, fd: int, call: Callable[[int, Index], T], *, exact: bool = False, keep: bool = True) -> T:
         """Call with the index of the log open as `fd`, in step with it.
 
         With `exact` every line of the log has been decoded; without, a line that turns out to be no message when it is
-        decoded has all lines decoded, and the call made again.
+        decoded has all lines decoded, and the call made again. Without `keep` an index that is not kept yet is made for this
+        call alone, so that whoever goes over all logs does not push out the indexes that are in use.
         """
-        index = self._indexes[self.path]
+        index = self._indexes[self.path] if keep or self.path in self._indexes else Index(self.path)
         with index.mutex:
             index.refresh(fd, fs.fstat(fd))
             for _ in range(3):
@@ -253,6 +275,14 @@ class TreeReader:
             return [index.id_at(fd, at).decode() for at in index.tree.leaves()], index.greatest
 
         return self._reading(look, exact=True) or ([], "")
+
+    def held(self, record_ids: list[str]) -> set[str]:
+        """Give those of some record ids whose messages stand in the log, gone ones too."""
+
+        def look(fd: int, index: Index) -> set[str]:
+            return {id for id in record_ids if index.find_record(fd, id) != tree.NONE}
+
+        return self._reading(look, exact=True) or set()
 
     def stamp(self, fd: int, size: int) -> stamps.Stamp | None:
         """Give the log's stamp, where it is worth one and has one that fits."""

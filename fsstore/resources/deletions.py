@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fsstore import clock, codec, layout
 from fsstore.disk import document, fs
+from fsstore.disk.folding import View
 from fsstore.disk.log import Log
 from fsstore.errors import CorruptError
 
@@ -15,6 +16,20 @@ if TYPE_CHECKING:
     from fsstore.disk.writer import Writer
     from fsstore.resources.session_index import SessionIndex
     from fsstore.resources.thread import ThreadHandle
+
+
+#: The logs of a thread beside its messages.
+_LOGS = (layout.USAGE, layout.CONTENT, layout.REWIND)
+
+
+class _IdsView(View):
+    """Which ids a log holds, whatever its records say."""
+
+    def begin(self) -> None:
+        """Forget all that was kept."""
+
+    def take(self, record: Object) -> None:
+        """Keep nothing."""
 
 
 class Deletions:
@@ -29,12 +44,12 @@ class Deletions:
 
         On disk: A line in the session index with all that was seen of the thread, synced; then the directory is renamed.
         """
-        self._move_away(thread, self._index.note_deletion(thread.id, self._seen(thread)))
+        self._move_away(thread, self._index.note_deletion(thread.id, self.seen(thread)))
 
     def finish(self, thread: ThreadHandle) -> None:
         """Move a thread to the trash whose deletion a dead process noted, unless somebody wrote to it since."""
         last = self._index.deletions_of(thread.id)[-1]
-        if all(last.get(name) == value for name, value in self._seen(thread).items()):
+        if all(last.get(name) == value for name, value in self.seen(thread).items()):
             self._index.confirm()
             self._move_away(thread, last["id"])
 
@@ -44,11 +59,18 @@ class Deletions:
         Its log begins with a record that keeps the old messages gone. Give the version of its first document: the one given,
         or a greater one than all that was deleted.
         """
-        deletions = self._index.deletions_of(thread.id)
-        leaves = [leaf for row in deletions for leaf in row.get("leaf_ids") or ()]
-        seen = [old for row in deletions for old in (row.get("versions") or {}).values()]
+        leaves = self.leaves_of(thread.id)
         if leaves and not fs.is_file(thread.messages.path):
             self._clear(thread, leaves)
+        return self.version_after(thread.id, version)
+
+    def leaves_of(self, id: str) -> list[str]:
+        """Give the leaves of all that was deleted under an id."""
+        return [leaf for row in self._index.deletions_of(id) for leaf in row.get("leaf_ids") or ()]
+
+    def version_after(self, id: str, version: str | None) -> str | None:
+        """Give a version, or a greater one where documents of an id were deleted that are not older."""
+        seen = [old for row in self._index.deletions_of(id) for old in (row.get("versions") or {}).values()]
         return clock.new_id(max(seen)) if seen and (version is None or version <= max(seen)) else version
 
     def _clear(self, thread: ThreadHandle, leaf_ids: list[str]) -> None:
@@ -62,7 +84,7 @@ class Deletions:
         log.sync_locked(writer, ids)
         self._root.let_go(thread.messages.path, writer)  # the next writer of the log must know the leaf as well
 
-    def _seen(self, thread: ThreadHandle) -> Object:
+    def seen(self, thread: ThreadHandle) -> Object:
         """Give what a deletion has seen of a thread: its leaves, each log's greatest id, each document's version."""
         versions = {}
         for path, _ in fs.walk(thread.directory):
@@ -74,12 +96,15 @@ class Deletions:
                 versions[path.removeprefix(f"{thread.directory}/")] = document.newest(fields) if fields else ""
         leaf_ids, newest = thread.messages.seen()
         greatest = {layout.MESSAGES: newest} if newest else {}
-        if fs.is_file(thread.place.path(layout.USAGE)):
-            greatest[layout.USAGE] = thread.goal.usage.greatest()
+        for name in _LOGS:
+            if fs.is_file(thread.place.path(name)):
+                view = _IdsView(thread.place.path(name))
+                view.refresh()
+                greatest[name] = view.greatest
         return {"leaf_ids": leaf_ids, "greatest": greatest, "versions": versions}
 
     def _move_away(self, thread: ThreadHandle, deletion: str) -> None:
-        for path in (thread.messages.path, thread.place.path(layout.USAGE)):
+        for path in (thread.messages.path, *map(thread.place.path, _LOGS)):
             held = self._root.held.get(path)
             if held is not None:
                 self._root.let_go(path, held)

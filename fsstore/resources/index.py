@@ -188,11 +188,9 @@ class Index:
             self._last_is_message = False
             self.damage.append(Damage(offset, "no-message", "a record without a role and a content"))
             return
-        leaf = self.tree.leaf
         self._add_message(id, self._parent_of(fd, record, offset), offset, length)
         at = len(self.offsets) - 1
         if gone:
-            self.tree.leaf = leaf
             self._remove(at)
         else:
             self._add_keys(fd, at, offset, record)

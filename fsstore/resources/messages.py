@@ -8,6 +8,7 @@ from fsstore.disk.log import Log
 from fsstore.errors import ThreadNotFoundError
 from fsstore.records.messages import Draft, draft_of, new_draft
 from fsstore.resources.branches import TreeReader
+from fsstore.resources.compaction import Compacted, Compaction
 from fsstore.resources.tip import Tip
 
 TYPE_CHECKING = False
@@ -203,6 +204,71 @@ class Messages(TreeReader):
 
         return bool(self._unless_missing(make))
 
+    def remove_last(self, role: str | None = None) -> bool:
+        """Take the current leaf out of every view; say whether there was one.
+
+        Args:
+            role: Only where it is of this role.
+
+        On disk: One line that names it; its bytes go at the next compaction.
+        Crash: It is gone, or not.
+        Concurrency: What another process appends meanwhile is not taken for it: each call removes the leaf that it found.
+        """
+
+        def make(writer: Writer) -> Made:
+            leaf, parent = self._last_two(writer)
+            if leaf is None or role not in (None, leaf.role):
+                return b"", ()
+            id = writer.mint()
+            _tip_of(writer).moved(*(parent.record_id, parent.id) if parent else (None,), plain=False)
+            return codec.encode_line({"id": id, "type": "removed", "message_id": leaf.record_id}), (id,)
+
+        return self._unless_missing(make)
+
+    def replace_last(self, role: str, content: Json, *, extra: Mapping[str, Json] | None = None) -> bool:
+        """Put a new message in the place of the current leaf; say whether there was one.
+
+        On disk: One line that names the message it replaces; the old bytes go at the next compaction.
+        Crash: Both, or neither.
+        Concurrency: As `remove_last`.
+        """
+        draft = new_draft(role, content, extra=extra)
+
+        def make(writer: Writer) -> Made:
+            leaf, parent = self._last_two(writer)
+            if leaf is None:
+                return b"", ()
+            id = writer.mint()
+            _tip_of(writer).moved(id, plain=False)
+            return codec.encode_line(draft.record(id, parent.record_id if parent else None, replaces=leaf.record_id)), (id,)
+
+        return self._unless_missing(make)
+
+    def answer(self, role_before: str, role: str, content: Json, *, only_if: Callable[[], bool] = lambda: True) -> bool:
+        """Add a message below the current leaf where that is of a role; say whether it was.
+
+        Args:
+            role_before: The role that the leaf must have.
+            role: As `append`.
+            content: As `append`.
+            only_if: Asked under the lock; where it says no, nothing is done.
+
+        On disk: One line at the end of messages.jsonl, in one write.
+        Crash: The message is there whole, or not at all.
+        Concurrency: Of two answers to one message at once one says True.
+        """
+        draft = new_draft(role, content)
+
+        def make(writer: Writer) -> Made:
+            leaf, _ = self._last_two(writer)
+            if leaf is None or leaf.role != role_before or not only_if():
+                return b"", ()
+            id = writer.mint()
+            _tip_of(writer).moved(id)
+            return codec.encode_line(draft.record(id, leaf.record_id)), (id,)
+
+        return self._unless_missing(make)
+
     def clear(self) -> int:
         """Take all messages of all branches out of every view; give how many there were.
 
@@ -225,6 +291,35 @@ class Messages(TreeReader):
             return codec.encode_line({"id": id, "type": "clear", "leaf_ids": leaves}), (id,)
 
         return counted if self._unless_missing(make) else 0
+
+    def compact(self) -> Compacted:
+        """Rewrite the log without what nobody sees: removed and cleared messages, records that stand twice, damage.
+
+        It takes bytes out, not identities: every removal stays, and so does a stub of each message that is gone, so that no
+        merge brings it back. A thread that is not there has nothing to compact.
+
+        On disk: What is no record goes to `.fsstore/quarantine`, synced; then messages.jsonl is replaced whole.
+        Crash: The old log or the new one.
+        Concurrency: Other writers wait meanwhile.
+        """
+        done = Compacted()
+        id = clock.new_id()
+
+        def change(data: bytes) -> bytes:
+            nonlocal done
+            left = Compaction(data, self._reading(_gone_ids, exact=True) or set())
+            if left.pieces:
+                self._place.root.quarantine(self.path, id, left.pieces)
+            done = Compacted(
+                messages=left.messages,
+                duplicates=left.duplicates,
+                damaged=len(left.pieces),
+                freed=len(data) - len(left.data),
+            )
+            return left.data
+
+        self._log.rewrite(change)
+        return done
 
     def import_records(self, records: Iterable[Mapping[str, Json]], *, leaf_id: str | Absent | None = ABSENT) -> list[str]:
         """Add messages of another system under ids derived from it, so that doing it twice adds nothing twice.
@@ -307,6 +402,13 @@ class Messages(TreeReader):
             draft.done()
         return drafts  # type: ignore[return-value]  # they are messages now
 
+    def _last_two(self, writer: Writer) -> tuple[Message | None, Message | None]:
+        """Give the current leaf and the message above it, from the end of the log where that tells."""
+        found = self.newest_of(writer.fd, 2)
+        if found is None:
+            found = self.with_index(writer.fd, lambda fd, index: self.branch_of(fd, index, 2))
+        return (found[-1] if found else None, found[-2] if len(found) > 1 else None)
+
     def _shown_of(self, writer: Writer, message_id: str) -> Above:
         return self.with_index(writer.fd, lambda fd, index: self._ids(fd, index, message_id))
 
@@ -330,6 +432,10 @@ def _known_records(fd: int, index: Index, names: list[tuple[str, str]]) -> dict[
         if at != tree.NONE:
             known[derived] = index.id_at(fd, at).decode()
     return known
+
+
+def _gone_ids(fd: int, index: Index) -> set[str]:
+    return {index.id_at(fd, at).decode() for at, gone in enumerate(index.tree.gone) if gone}
 
 
 def _count_and_leaves(fd: int, index: Index) -> tuple[int, list[str]]:

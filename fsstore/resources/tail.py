@@ -159,7 +159,7 @@ class Tail:
         elif kind == "removed":
             self._lose(record.get("message_id"))
         elif kind == "gone":
-            if id == self._wanted:
+            if self._wanted is None or id == self._wanted:
                 self._want(record.get("parent_id"))
         elif kind == "clear" or not isinstance(kind, str) or kind.startswith("!"):
             raise NeedIndex  # what is cleared is a matter of the whole tree

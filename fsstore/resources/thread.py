@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fsstore.resources.indexes import Indexes
     from fsstore.resources.place import Place
     from fsstore.resources.runs import Runs
+    from fsstore.resources.state import State
     from fsstore.resources.tools import Tools
     from fsstore.resources.views import Views
 
@@ -77,6 +78,13 @@ class ThreadHandle:
         from fsstore.resources.goal import Goal
 
         return Goal(self.place, self._views)
+
+    @cached_property
+    def state(self) -> State:
+        """What it is doing."""
+        from fsstore.resources.state import State
+
+        return State(self.place)
 
     @cached_property
     def tools(self) -> Tools:

@@ -7,18 +7,20 @@ from collections import OrderedDict
 from fsstore import clock, codec, layout
 from fsstore.disk import document, fs
 from fsstore.disk.collection import Collection
+from fsstore.disk.follow import last_id
 from fsstore.errors import AlreadyExistsError, ThreadNotFoundError
 from fsstore.records.threads import ThreadInfo
 from fsstore.resources.branches import TreeReader
 from fsstore.resources.deletions import Deletions
 from fsstore.resources.finding import Finder
 from fsstore.resources.limits import checked_limit, whole
+from fsstore.resources.moving import Moves
 from fsstore.resources.place import Place
 from fsstore.resources.thread import ThreadHandle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from fsstore.codec import Json, Object
     from fsstore.disk.lock import Together
@@ -45,6 +47,7 @@ class Threads:
         self._directory = f"{root.path}/{layout.THREADS}"
         self._documents = Collection(root, self._directory, layout.META)
         self._deletions = Deletions(root, index)
+        self._moves = Moves(root, self._deletions)
         self._handles: OrderedDict[str, ThreadHandle] = OrderedDict()
         self._finder = Finder(self._directory, self.handle, self._recent_handles)
 
@@ -100,6 +103,10 @@ class Threads:
         rows = ((fields["id"], fields.get("name")) for fields in self._documents.all())
         return {id for id, called in rows if isinstance(called, str) and called.casefold() == wanted}
 
+    def logs(self) -> Iterator[tuple[str, str]]:
+        """Give the id of each thread and the path of its messages, in the order of their names; of some neither need exist."""
+        return ((id, f"{directory}/{layout.MESSAGES}") for directory, id in self._documents.places())
+
     def unreadable(self) -> list[str]:
         """Give the ids of the threads whose meta.json cannot be read: listings pass over them, and `check` says why."""
         readable = {info.id for info in self}
@@ -118,16 +125,25 @@ class Threads:
         """
         if checked_limit(limit) == 0:
             return []
+        return [info for info, _ in self.dated(archived=archived, by=by)[:limit]]
+
+    def dated(
+        self, ids: Iterable[str] | None = None, *, archived: bool = False, by: str = "last_activity"
+    ) -> list[tuple[ThreadInfo, int]]:
+        """Give threads, of some or of all, the newest first, each with the time that says so; see `recent`."""
+        documents = self._documents.all() if ids is None else self._documents.some(ids)
         time = self.last_activity if by == "last_activity" else lambda info: _seconds(info.updated_at)
-        rows = [(fields, _info(fields)) for fields in self._documents.all()]
-        rows = [row for row in rows if archived or not row[1].archived]
-        rows.sort(key=lambda row: (time(row[1]), document.newest(row[0])), reverse=True)
-        return [info for _, info in rows[:limit]]
+        rows = [(document.newest(fields), _info(fields)) for fields in documents]
+        found = [(info, time(info), version) for version, info in rows if archived or not info.archived]
+        found.sort(key=lambda row: row[1:], reverse=True)
+        return [row[:2] for row in found]
 
     def last_activity(self, info: ThreadInfo) -> int:
-        """Give the time of a thread's newest message or of its last upsert, whichever is later (Unix seconds)."""
-        messages = TreeReader(Place(self._root, info.id), self._indexes)  # no handle: a listing would push out those in use
-        return max(_seconds(info.updated_at), messages.last_time())
+        """Give the time of a thread's newest message or run, or of its last upsert, whichever is latest (Unix seconds)."""
+        place = Place(self._root, info.id)
+        messages = TreeReader(place, self._indexes)  # no handle: a listing would push out those in use
+        written = last_id(place.path(layout.CONTENT))  # what `DataStore` keeps is no message
+        return max(_seconds(info.updated_at), messages.last_time(), clock.seconds_of(written) if written else 0)
 
     def with_message(self, message_id: str) -> ThreadHandle:
         """Find the thread that holds a message, by the message's id alone; see `Finder.find`.
@@ -250,10 +266,14 @@ class Threads:
                 paths = {} if rollout_path is None else {"rollout_path": rollout_path}
                 document.write(self._root, self._documents.path(id), _info({**old, "name": name, **paths}).over(old), old)
 
-    def delete(self, id: str) -> bool:
+    def delete(self, id: str, *, only_if: Callable[[ThreadInfo], bool] | None = None) -> bool:
         """Move a thread to the trash, whole; say whether it was there.
 
         It is not recreated by a late write, and no merge brings it back while the other copy holds nothing new.
+
+        Args:
+            id: The thread.
+            only_if: Asked of the thread under the lock; where it says no, nothing is done.
 
         On disk: A line in the session index with all that was seen of the thread, synced; then the directory is renamed.
         Crash: The thread is there until the rename; the next `open` finishes what was begun.
@@ -263,8 +283,41 @@ class Threads:
         with self._locked(thread):
             if id not in self:
                 return False
+            if only_if is not None:
+                info = self.get(id)
+                if info is None or not only_if(info):
+                    return False
             self._deletions.delete(thread)
         return True
+
+    def move(self, id: str, new_id: str) -> None:
+        """Give a thread another id; under the old one it is deleted.
+
+        Raises:
+            ThreadNotFoundError: It does not exist.
+            AlreadyExistsError: A thread has the new id; nothing was changed.
+            CorruptError: Its meta.json cannot be read.
+
+        On disk: A line in the session index where it has a name; a copy of the directory in which the new id stands, made in
+            `.fsstore/tmp`, synced, and renamed into its place; then as `delete`.
+        Crash: It is there under the old id, under both, or under the new one. Done again, it is finished, unless somebody
+            wrote to the old one since.
+        Concurrency: A write to the old id either comes before, and goes along, or finds no thread.
+        """
+        old, new = self.handle(id), self.handle(new_id)
+        self._root.check_writable()
+        with self._root.locks.together((old.place.stripe, new.place.stripe, self._index.lock)):
+            fields = self._documents.get(id)
+            if fields is None:
+                raise ThreadNotFoundError(id)
+            there = self._documents.get(new_id)
+            if there is None:
+                if fields.get("name") is not None:
+                    self._note({**fields, "id": new_id})
+                self._moves.copy(old, new)
+            elif there.get("moved_from") != self._moves.origin(old):
+                raise AlreadyExistsError("thread", new_id)
+            self._deletions.delete(old)
 
     def finish_deletions(self) -> None:
         """Finish the deletions that a crash interrupted, unless somebody wrote to the thread since.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fsstore import codec, layout
+from fsstore import clock, codec, layout
 from fsstore.disk import fs
 from fsstore.disk.folding import Unfit, View, ViewFold
 from fsstore.disk.log import Log
@@ -38,16 +38,22 @@ class UsageView(View):
 
     Attributes:
         epochs: The sums by epoch.
+        costs: What was paid, by model.
     """
 
     epochs: dict[str, Sums]
+    costs: dict[str, float]
 
     def begin(self) -> None:
         """Forget all that was kept."""
         self.epochs = {}
+        self.costs = {}
 
     def take(self, record: Object) -> None:
-        """Add an accrual to the sums of its epoch."""
+        """Add an accrual to the sums of its epoch, or a cost to those of its model."""
+        if record.get("type") == "cost":
+            self._take_cost(record)
+            return
         if record.get("type") != "goal":
             raise Unfit("unknown-type", f"a record of unknown type {str(record.get('type'))[:60]!r}")
         epoch, at = record.get("epoch"), record.get("at")
@@ -61,6 +67,12 @@ class UsageView(View):
         sums.seconds += seconds
         sums.continuations += continuations
         sums.at = max(sums.at, at)
+
+    def _take_cost(self, record: Object) -> None:
+        model, cost = record.get("model_id"), record.get("cost")
+        if not isinstance(model, str) or not isinstance(cost, (int, float)) or isinstance(cost, bool):
+            raise Unfit("bad-record", "its model or its cost is none")
+        self.costs[model] = self.costs.get(model, 0.0) + cost
 
 
 class Usage:
@@ -83,12 +95,33 @@ class Usage:
             view.refresh()
             return replace(view.epochs.get(epoch) or Sums())  # of its own: another thread may fold more in
 
-    def greatest(self) -> str:
-        """Give the greatest id of the ledger, empty where there is no record."""
+    def costs(self) -> dict[str, float]:
+        """Give what was paid, by model; only what is new in the ledger is read."""
         view = self._view()
         with view.mutex:
             view.refresh()
-            return view.greatest
+            return dict(view.costs)
+
+    def accrue_cost(self, model_id: str, cost: float) -> None:
+        """Append what was paid for a model; no goal counts it.
+
+        Raises:
+            ValueError: A model that is no text, or a cost that is no number.
+
+        On disk: One line at the end of usage.jsonl, in one write.
+        Crash: The cost is there whole, or not at all.
+        Concurrency: Costs of several processes all count, each once.
+        """
+        if not isinstance(model_id, str) or type(cost) not in (int, float):
+            raise ValueError(f"a cost is a number for a model, not {cost!r} for {model_id!r}")
+        fields = {"type": "cost", "model_id": model_id, "cost": cost, "at": clock.now()}
+        codec.check_json(fields, "the cost")
+
+        def make(writer: Writer) -> Made:
+            id = writer.mint()
+            return codec.encode_line({"id": id, **fields}), (id,)
+
+        self._log.append(make)
 
     def accrue(self, describe: Callable[[Callable[[str], Sums]], Object | None]) -> bool:
         """Append an accrual; say whether there was one.

@@ -54,7 +54,7 @@ class StateStore:
 
     def upsert_thread(self, thread: ThreadMetadata) -> None:
         """Insert a thread, or overwrite all its fields but the current leaf; see `Threads.put`."""
-        self._store.threads.put(thread.to_info(), keep=("metadata",))
+        self._store.threads.put(thread.to_info(), keep=("metadata", "kind", "moved_from"))
 
     def get_thread(self, thread_id: str) -> ThreadMetadata | None:
         """Read a thread, or None; see `Threads.get`."""

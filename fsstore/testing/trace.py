@@ -133,7 +133,7 @@ class Recorder:
         calls: What was recorded, oldest first.
     """
 
-    _NAMES = ("open_fd", "write", "truncate", "rename", "unlink", "mkdir", "sync", "sync_directory")
+    _NAMES = ("open_fd", "write", "truncate", "rename", "unlink", "rmdir", "mkdir", "sync", "sync_directory")
 
     def __init__(
         self,
@@ -163,15 +163,16 @@ class Recorder:
         for name, real in self._real.items():
             setattr(fs, name, real)
 
-    def _open_fd(self, path: str, flags: int, mode: int = 0o777) -> int:
+    def _open_fd(self, name: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         real = self._real["open_fd"]
+        path = self._whole(name, dir_fd)
         directory = self._directory_of(path)
         if directory is None or not flags & (os.O_CREAT | os.O_TRUNC):
-            return int(real(path, flags, mode))
+            return int(real(name, flags, mode, dir_fd=dir_fd))
         is_new = not fs.exists(path, 0)
         if is_new or flags & os.O_TRUNC:
             self._live()
-        fd: int = real(path, flags, mode)
+        fd: int = real(name, flags, mode, dir_fd=dir_fd)
         inode = inode_of(fs.fstat(fd))
         if is_lock(path):
             self._nodes.pop(inode, None)  # its number may have been another file's before
@@ -182,13 +183,14 @@ class Recorder:
             self.calls.append(Truncate(self._named(self._nodes[inode], path), self._nodes[inode], 0))
         return fd
 
-    def _mkdir(self, path: str, mode: int = 0o777) -> None:
+    def _mkdir(self, name: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
+        path = self._whole(name, dir_fd)
         directory = self._directory_of(path)
         if directory is None or fs.exists(path, 0):
-            self._real["mkdir"](path, mode)
+            self._real["mkdir"](name, mode, dir_fd=dir_fd)
             return
         self._live()
-        self._real["mkdir"](path, mode)
+        self._real["mkdir"](name, mode, dir_fd=dir_fd)
         self._nodes[inode_of(fs.stat(path))] = child = self._now.add_directory()
         self.calls.append(Mkdir(self._named(child, path), directory, os.path.basename(path), child))
 
@@ -212,24 +214,32 @@ class Recorder:
         if file is not None:
             self.calls.append(Truncate(self._paths[file], file, size))
 
-    def _rename(self, source: str, target: str) -> None:
+    def _rename(self, *names: str, src_dir_fd: int | None = None, dst_dir_fd: int | None = None) -> None:
+        source, target = map(self._whole, names, (src_dir_fd, dst_dir_fd))
         old, new = self._directory_of(source), self._directory_of(target)
         if old is None or new is None:
             raise ValueError(f"cannot record a rename out of or into {self._base}: {source} to {target}")
         self._live()
         node = self._nodes[inode_of(fs.stat(source))]
-        self._real["rename"](source, target)
-        names = (old, os.path.basename(source)), (new, os.path.basename(target))
-        self.calls.append(Rename(self._named(node, target), node, *names))
+        self._real["rename"](*names, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+        places = (old, os.path.basename(source)), (new, os.path.basename(target))
+        self.calls.append(Rename(self._named(node, target), node, *places))
 
-    def _unlink(self, path: str) -> None:
+    def _unlink(self, name: str, *, dir_fd: int | None = None) -> None:
+        self._take_away("unlink", name, dir_fd)
+
+    def _rmdir(self, name: str) -> None:
+        self._take_away("rmdir", name, None)
+
+    def _take_away(self, call: str, name: str, dir_fd: int | None) -> None:
+        path = self._whole(name, dir_fd)
         directory = self._directory_of(path)
         if directory is None:
-            self._real["unlink"](path)
+            self._real[call](name, dir_fd=dir_fd)
             return
         self._live()
         node = self._nodes[inode_of(fs.stat(path))] if fs.exists(path, 0) else -1
-        self._real["unlink"](path)
+        self._real[call](name, dir_fd=dir_fd)
         self.calls.append(Unlink(self._paths.get(node, path), directory, os.path.basename(path), node))
 
     def _sync(self, fd: int) -> None:
@@ -241,7 +251,7 @@ class Recorder:
             raise OSError(errno.EIO, os.strerror(errno.EIO), call.path)
         self._sync_unless_left_out("sync", fd, call)
 
-    def _sync_directory(self, path: str) -> None:
+    def _sync_directory(self, path: str | int) -> None:
         directory = self._nodes.get(inode_of(fs.stat(path)))
         call = None if directory is None else SyncDirectory(self._paths[directory], directory)
         self._sync_unless_left_out("sync_directory", path, call)
@@ -257,6 +267,11 @@ class Recorder:
     def _live(self) -> None:
         if self.dies_at is not None and len(self.calls) >= self.dies_at:
             raise Killed
+
+    def _whole(self, name: str, directory: int | None) -> str:
+        """Give the path of a name in an open directory, where there is one."""
+        node = None if directory is None else self._nodes.get(inode_of(fs.fstat(directory)))
+        return name if node is None else os.path.join(self._base, self._paths[node], name)
 
     def _directory_of(self, path: str) -> int | None:
         try:

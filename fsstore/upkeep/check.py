@@ -17,8 +17,11 @@ from fsstore.records.enums import (
     ThreadGoalStatus,
     ThreadStatus,
 )
-from fsstore.resources import goal, stamp, tools
+from fsstore.resources import goal, recipes, run_checkpoint, session_recipe, stamp, state, tools
+from fsstore.resources.content_log import StrictContentView
 from fsstore.resources.index import Index
+from fsstore.resources.prompts import PromptsView
+from fsstore.resources.rewind_log import RewindView
 from fsstore.resources.session_index import IndexView
 from fsstore.resources.usage import UsageView
 
@@ -75,6 +78,8 @@ class _Check:
     def run(self) -> Iterator[Problem]:
         yield from self._view(f"{self._root}/{layout.INDEX}", IndexView)
         yield from self._collection(f"{self._root}/{layout.JOBS}", {"status": JobStateStatus})
+        yield from self._view(f"{self._root}/{layout.PROMPTS}", PromptsView)
+        yield from self._collection(f"{self._root}/{layout.RECIPES}", {}, recipes.flaw)
         yield from self._directories(layout.THREADS, "a thread", self._thread)
         yield from self._directories(layout.WORKFLOWS, "a workflow run", self._workflow)
         yield from self._temporary()
@@ -109,9 +114,14 @@ class _Check:
         yield from self._document(meta, id, name, {"status": ThreadStatus, "source": SessionSource})
         yield from self._document(f"{directory}/{layout.GOAL}", id, name, {"status": ThreadGoalStatus}, goal.flaw)
         yield from self._document(f"{directory}/{layout.TOOLS}", id, name, {}, tools.flaw)
+        yield from self._document(f"{directory}/{layout.STATE}", id, name, {}, state.flaw)
         yield from self._log(f"{directory}/{layout.MESSAGES}", self._tree)
         yield from self._view(f"{directory}/{layout.USAGE}", UsageView)
         yield from self._collection(f"{directory}/{layout.CHECKPOINTS}", {})
+        yield from self._document(f"{directory}/{layout.SESSION}", id, name, {}, session_recipe.flaw)
+        yield from self._document(f"{directory}/{layout.CHECKPOINT}", id, name, {}, run_checkpoint.flaw)
+        yield from self._view(f"{directory}/{layout.CONTENT}", StrictContentView)
+        yield from self._view(f"{directory}/{layout.REWIND}", RewindView)
         runs = f"{directory}/{layout.RUNS}".removeprefix(f"{self._root}/")
         yield from self._directories(runs, "a run", self._run)
 
@@ -133,7 +143,9 @@ class _Check:
 
     # Documents
 
-    def _collection(self, directory: str, enums: Enums) -> Iterator[Problem]:
+    def _collection(
+        self, directory: str, enums: Enums, flaw: Callable[[Object], str | None] = lambda _: None
+    ) -> Iterator[Problem]:
         for file in fs.names(directory):
             path = f"{directory}/{file}"
             try:
@@ -141,7 +153,7 @@ class _Check:
             except InvalidNameError as error:
                 yield self._problem(path, None, "name", str(error))
                 continue
-            yield from self._document(path, id, file.removesuffix(layout.DOCUMENT_SUFFIX), enums)
+            yield from self._document(path, id, file.removesuffix(layout.DOCUMENT_SUFFIX), enums, flaw)
 
     def _document(
         self, path: str, id: str | None, name: str, enums: Enums, flaw: Callable[[Object], str | None] = lambda _: None

@@ -14,7 +14,7 @@ from command import COMMAND, begun, environment, fsstore, terminal
 from fsstore import Store
 
 COMMANDS = ["append", "archive", "checkpoints", "demo", "goal", "import", "jobs"]
-COMMANDS += ["ls", "rename", "rm", "show", "tree", "workflows"]
+COMMANDS += ["ls", "prompts", "rename", "rm", "show", "stats", "tree", "workflows"]
 
 
 def python(code: str) -> list[str]:

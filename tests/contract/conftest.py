@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fsstore import StateStore, Thread, ThreadMetadata, ThreadStore
+from fsstore import SessionStore, StateStore, Thread, ThreadMetadata, ThreadStore
 
 
 @pytest.fixture
@@ -19,6 +19,12 @@ def state(root: Path) -> Iterator[StateStore]:
 @pytest.fixture
 def threads(root: Path) -> Iterator[ThreadStore]:
     with ThreadStore(root) as opened:
+        yield opened
+
+
+@pytest.fixture
+def sessions(root: Path) -> Iterator[SessionStore]:
+    with SessionStore(root) as opened:
         yield opened
 
 

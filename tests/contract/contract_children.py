@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsstore
-from fsstore import Run, RunStatus, Store, ThreadStore
+from fsstore import ChatMessage, Run, RunStatus, SessionStore, Store, ThreadStore
 from fsstore.disk import fs
 
 _PATH = str(Path(fsstore.__file__).parents[1])
@@ -55,6 +55,11 @@ def appending_slowly(root: Path, thread_id: str, text: str) -> contextlib.Abstra
     return _ready("append_slowly", root, thread_id, text)
 
 
+def updating_last_slowly(root: Path, key: str, text: str) -> contextlib.AbstractContextManager[Callable[[], None]]:
+    """Have another process replace a session's last message, and stand just before its write."""
+    return _ready("update_last_slowly", root, key, text)
+
+
 def dying(work: str, *args: object) -> None:
     """Run a child that must die by SIGKILL."""
     with _start(work, *args) as child:
@@ -90,16 +95,45 @@ def hold_jobs(root: str) -> None:
         _wait()
 
 
-def append_slowly(root: str, thread_id: str, text: str) -> None:
+def _write_slowly() -> None:
     write = fs.write
 
     def wait(fd: int, data: bytes) -> int:
         _wait()
         return write(fd, data)
 
-    store = Store.open(root)
     fs.write = wait
+
+
+def append_slowly(root: str, thread_id: str, text: str) -> None:
+    store = Store.open(root)
+    _write_slowly()
     store.thread(thread_id).messages.append("user", text)
+
+
+def update_last_slowly(root: str, key: str, text: str) -> None:
+    store = SessionStore(root)
+    _write_slowly()
+    store.update_last(key, ChatMessage.user(text))
+
+
+def ask_and_die(root: str, key: str) -> None:
+    store = SessionStore(root)
+    store.append(key, ChatMessage.user("a question"))
+    store.set_session_state(key, "running", "turn-1")
+    _die()
+
+
+def close_and_die(root: str) -> None:
+    store = SessionStore(root)
+    fs.rename = lambda old, new: _die()
+    store.close_interrupted()
+
+
+def rename_and_die(root: str, key: str, new_key: str) -> None:
+    store = SessionStore(root)
+    store._store.threads._index.note_deletion = lambda *what: _die()
+    store.rename_session(key, new_key)
 
 
 def delete_and_die(root: str, thread_id: str) -> None:

@@ -98,9 +98,11 @@ class Recording:
 def view(root: Path) -> View:
     """All that can be read, through the public interface of a fresh read-only store."""
     if not (root / "fsstore.json").exists():
-        return {"store": False, "threads": {}, "deleted": [], "names": {}, "paths": {}, "jobs": [], "workflows": []}
+        objects, lists = ("threads", "names", "paths", "recipes"), ("deleted", "jobs", "workflows", "prompts")
+        empty = {**{name: {} for name in objects}, **{name: [] for name in lists}}
+        return {"store": False, **empty, "work": _view_work(root)}
     with Store.open(root, read_only=True) as store:
-        threads = {id: _view_thread(store.thread(id)) for id in store.threads.ids()}
+        threads = {id: {**_view_thread(store.thread(id)), "data": _view_data(store, id)} for id in store.threads.ids()}
         index = store.threads._index
         index.called("")  # reads it
         called = index._view
@@ -116,6 +118,9 @@ def view(root: Path) -> View:
             "paths": {word.casefold(): path for word in words if (path := store.names.path_of(word)) is not None},
             "jobs": store.jobs.recent(None),
             "workflows": [_view_workflow(store.workflows[run.id]) for run in store.workflows.recent(None)],
+            "prompts": store.prompts.recent(),
+            "recipes": store.recipes.all(),
+            "work": _view_work(root),
         }
 
 
@@ -127,11 +132,37 @@ def _view_thread(thread: Any) -> View:
         "branch": [message.id for message in thread.messages.branch()],
         "leaves": [message.id for message in thread.messages.leaves()],
         "runs": {run.id: (run, list(thread.runs.handle(run.id).steps)) for run in thread.runs},
+        "state": thread.state.get(),
         "goal": thread.goal.get(),
         "tools": thread.tools.all(),
         "checkpoints": thread.checkpoints.recent(None),
         "newest checkpoint": thread.checkpoints.newest(),
     }
+
+
+def _view_data(store: Store, id: str) -> View:
+    session = store.data.session(id, cwd="/")
+    return {
+        "histories": session.histories.all(),
+        "runs": session.metadata().runs,
+        "said": session.runs.content().runs,
+        "tools": session.runs.tools(),
+        "stack": [entry.id for entry in session.rewinds._entries()],
+        "recipe": session.recipe.own(),
+        "checkpoint": session.checkpoint.load(),
+        "costs": session.costs(),
+    }
+
+
+def working_directory(root: Path) -> Path:
+    """Where the files of rewinds are."""
+    return root.parent / "work"
+
+
+def _view_work(root: Path) -> View:
+    work = working_directory(root)
+    files = (path for path in sorted(work.rglob("*")) if path.is_file() and path.suffix != ".fsstore")
+    return {str(path.relative_to(work)): path.read_bytes() for path in files}
 
 
 def _view_workflow(run: Any) -> View:
@@ -284,7 +315,8 @@ def _items(seen: View) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Each thing of a view by itself."""
     yield ("store",), seen["store"]
     yield ("deleted",), seen["deleted"]
-    for name in ("names", "paths"):
+    yield ("prompts",), seen["prompts"]
+    for name in ("names", "paths", "recipes", "work"):
         yield from (((name, id), one) for id, one in seen[name].items())
     yield from (((job.id, "job"), job) for job in seen["jobs"])
     for run in seen["workflows"]:
@@ -421,12 +453,17 @@ def _missing(views: list[View], seen: View) -> Iterator[str]:
             acknowledged = message.content == SECOND or message in before["threads"].get(id, thread)["messages"]
             if acknowledged and ids.count(message.id) != 1:
                 yield f"message {message.content!r} of {id!r} is there {ids.count(message.id)} times"
+        first, left = (one.get("data", {"runs": []})["runs"] for one in (before["threads"].get(id, {}), found))
+        if {run.id for run in first} - {run.id for run in left}:
+            yield f"runs of {id!r} are gone: {left} is left of {first}"
         if thread["goal"] and _spent(thread["goal"]) != _spent(found["goal"]):
             yield f"the goal of {id!r}, on which the second one spent, is {found['goal']}, not {thread['goal']}"
     for run in wanted["workflows"]:
         leaves = [leaf.id for other in seen["workflows"] if other["id"] == run["id"] for leaf in other["leaves"]]
         if SECOND not in leaves:
             yield f"the second one's leaf of {run['id']!r} is not among {leaves}"
+    if set(before["prompts"]) - set(seen["prompts"]):
+        yield f"prompts are gone: {seen['prompts']} is left of {before['prompts']}"
     told, found = [dict(_items(one)) for one in views], dict(_items(seen))
     for key in told[0]:
         if key[0] != "deleted" and key[-1] not in TOLD_APART and found.get(key) not in [one.get(key) for one in told]:
@@ -441,4 +478,4 @@ def _spent(goal: Any) -> Any:
 
 
 #: What of a thread or a workflow run follows from what is looked at in other ways.
-TOLD_APART = frozenset(("newest", "messages", "branch", "leaves", "goal"))
+TOLD_APART = frozenset(("newest", "messages", "branch", "leaves", "goal", "data", "prompts"))

@@ -34,6 +34,8 @@ from crash_scenes import (
     trace,
     unsorted,
 )
+from data_operations import DATA
+from session_operations import SESSIONS
 
 from fsstore import (
     BranchRun,
@@ -470,6 +472,8 @@ OPERATIONS = [
     *JOBS,
     *NAMES,
     *WORKFLOWS,
+    *DATA,
+    *SESSIONS,
 ]
 
 

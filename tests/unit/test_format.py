@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import fsstore
-from fsstore import Store, ThreadStatus, codec, layout
+from fsstore import ConversationTurn, Store, ThreadStatus, codec, layout
 
 PAGE = (Path(fsstore.__file__).parent / "FORMAT.md").read_text()
 SAYS_KINDS = (
@@ -16,9 +16,12 @@ SAYS_KINDS = (
     "resources/index.py",
     "resources/session_index.py",
     "resources/usage.py",
+    "resources/shapes.py",
+    "resources/content_log.py",
     "disk/folding.py",
     "codec.py",
 )
+LOGS = (layout.INDEX, layout.PROMPTS)
 EXAMPLES = dict(re.findall(r"^```jsonl? (\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 
 
@@ -34,18 +37,26 @@ def example(root: Path) -> Store:
 
 def place(root: Path, name: str) -> Path:
     """Where the file of an example belongs: what is no store's belongs to the thread of the examples."""
-    of_the_store = name.startswith((f"{layout.JOBS}/", f"{layout.WORKFLOWS}/", layout.INDEX))
+    of_the_store = name.startswith((*(f"{part}/" for part in (layout.JOBS, layout.WORKFLOWS, layout.RECIPES)), *LOGS))
     return root / name if of_the_store else root / layout.THREADS / "thread_7f3a" / name
 
 
 def test_the_page_has_an_example_of_each_file(example: Store):
     assert list(example.check()) == []
     rows = re.findall(r"^\| `([\w/<>]+\.json)` \| ", PAGE, re.MULTILINE)
-    assert len(rows) == 12
+    assert len(rows) == 16
     for row in rows:
         pattern = re.compile(re.sub(r"<\w+>", "[^/]+", row) + "$")
         assert any(map(pattern.search, EXAMPLES)), row
-    assert {"messages.jsonl", "usage.jsonl", "session_index.jsonl"} < set(EXAMPLES)
+    logs = {
+        "messages.jsonl",
+        "usage.jsonl",
+        "session_index.jsonl",
+        "session_content.jsonl",
+        "rewind.jsonl",
+        "prompt_history.jsonl",
+    }
+    assert logs < set(EXAMPLES)
 
 
 def test_the_examples_of_documents_are_spelled_as_the_store_spells_them(example: Store):
@@ -63,6 +74,37 @@ def test_the_examples_of_this_thread_read_as_the_page_says(example: Store):
     assert thread.checkpoints.newest().state == {"files": 3}
     assert thread.runs["run_9"].info().last_error.code == "server_error"
     assert [step.step_details for step in thread.runs["run_9"].steps] == [{"message_id": "msg_1"}]
+
+
+def test_the_examples_of_a_data_session_read_as_the_page_says(example: Store, tmp_path: Path):
+    session = example.data.session("thread_7f3a", cwd=tmp_path)
+    assert session.histories.all() == {"left": [ConversationTurn(role="user", content="And at night?")]}
+    run, mark = session.metadata().runs
+    assert (run.selected, run.rating, run.applied_files, run.note) == (
+        "claude",
+        "good",
+        ["sky.md"],
+        "[rewound] Applied: sky.md",
+    )
+    assert (mark.type, mark.prompt_hash) == ("rewind", run.prompt_hash)
+    assert session.runs.content().runs[0].models[0].events[0].data == "sky.md"
+    assert (session.runs.tools(), len(session.rewinds)) == (["bash", "grep"], 0)
+    assert session.recipe.own() == example.recipes[run.config_hash]
+    assert session.checkpoint.load().responses[0].text == "Black, for"
+    assert session.costs() == {"claude": 0.25}
+    assert example.prompts.recent() == ["And at night?", "Why is the sky blue?"]
+    assert example.data.statistics().rewound == 1
+
+
+def test_the_files_of_an_example_are_restored_as_the_page_says(example: Store, tmp_path: Path):
+    log = Path(example.root) / layout.THREADS / "thread_7f3a" / layout.CONTENT
+    log.write_text("".join(line for line in log.read_text().splitlines(keepends=True) if "entry_id" not in line))
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "sky.md").write_text("Blue")
+    (tmp_path / "work" / "locked.md").write_text("Blue")
+    result = example.data.session("thread_7f3a", cwd=tmp_path / "work").rewinds.rewind()
+    assert (result.restored, result.file_msg, result.feed_index) == (["sky.md", "locked.md"], "", 3)
+    assert [(path.name, path.read_text()) for path in (tmp_path / "work").iterdir()] == [("sky.md", "Grey")]
 
 
 def test_the_examples_of_the_store_read_as_the_page_says(example: Store):
