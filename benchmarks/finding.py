@@ -16,7 +16,7 @@ from benchmarks.sqlite import Sqlite
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from benchmarks.place import Place
@@ -73,26 +73,30 @@ def names(place: Place) -> list[Row]:
     """Look-ups by name and by id."""
     count, rounds = _count(place), 7 if place.quick else 15
     paths = place.threads(count)
-    sides = Ours(paths[0], "process"), Sqlite(paths[1])
     draw = random.Random(3)
     rows = []
-    for method, what, question, answer in (("path_of", "name", 1, 2), ("name_of", "id", 0, 1)):
-        threads = [sample.thread(draw.randrange(count)) for _ in range(rounds * _LOOKUPS)]
-        cold = [(thread[question], thread[answer]) for thread in threads]
-        programs = [
-            _Questions(partial(fresh, "find", kind, path, method), cold)
-            for kind, path in zip(("ours", "sqlite"), paths, strict=True)
-        ]
-        mine, theirs = interleave(rounds, *programs)
-        rows.append(_against_sqlite("names", f"opening, and first look-up by {what}", mine, theirs))
-        warm = [[*zip(*cold[at : at + _LOOKUPS], strict=True)] for at in range(0, len(cold), _LOOKUPS)]
-        asked = [(list(keys), list(answers)) for keys, answers in warm]
-        mine, theirs = interleave(rounds, *(_Questions(partial(_ask_all, getattr(side, method)), asked) for side in sides))
-        rows.append(_against_sqlite("names", f"look-up by {what} among {count:,}", mine, theirs))
+    for method, what, key, answer in (("path_of", "name", 1, 2), ("name_of", "id", 0, 1)):
+        threads = [[sample.thread(draw.randrange(count)) for _ in range(_LOOKUPS)] for _ in range(rounds)]
+        once = [(batch[0][key], batch[0][answer]) for batch in threads]
+        many = [([one[key] for one in batch], [one[answer] for one in batch]) for batch in threads]
+        rows.append(_against_sqlite("names", f"opening, and first look-up by {what}", *_find_fresh(paths, method, once)))
+        rows.append(_against_sqlite("names", f"look-up by {what} among {count:,}", *_find_here(paths, method, many)))
     nobody = [(["nobody's name"], [None])] * rounds
-    mine, theirs = interleave(rounds, *(_Questions(partial(_ask_all, side.path_of), nobody) for side in sides))
-    rows.append(_against_sqlite("names", f"a name that none of {count:,} has", mine, theirs))
-    return rows
+    return [*rows, _against_sqlite("names", f"a name that none of {count:,} has", *_find_here(paths, "path_of", nobody))]
+
+
+def _find_fresh(paths: tuple[str, str], method: str, answers: Sequence[tuple[Any, object]]) -> list[list[float]]:
+    """Ask both sides, each question in a process of its own."""
+    sides = zip(("ours", "sqlite"), paths, strict=True)
+    return interleave(len(answers), *(_Questions(partial(fresh, "find", *side, method), answers) for side in sides))
+
+
+def _find_here(paths: tuple[str, str], method: str, answers: Sequence[tuple[Any, object]]) -> list[list[float]]:
+    """Ask both sides in this process, which has looked up names before."""
+    sides = Ours(paths[0], "process"), Sqlite(paths[1])
+    for side in sides:
+        side.path_of("nobody's name")
+    return interleave(len(answers), *(_Questions(partial(_ask_all, getattr(side, method)), answers) for side in sides))
 
 
 def lookup(place: Place) -> list[Row]:
@@ -102,42 +106,37 @@ def lookup(place: Place) -> list[Row]:
     draw = random.Random(5)
     places = [(draw.randrange(count), draw.randrange(sample.PER_THREAD)) for _ in range(rounds + 1)]
     asked = [(_id_of(store, *one), f"thread-{one[0]}") for one in places]
+    numbers = [(number * sample.PER_THREAD + at + 1, f"thread-{number}") for number, at in places]
     read = [f"thread-{draw.randrange(count)}" for _ in range(_READ)]
-    mine = _Questions(lambda id: fresh("lookup", store, id, *read), asked)
-    legs = [
-        mine,
-        _Questions(partial(_grep, store), asked),
-        _Questions(
-            partial(fresh, "find", "sqlite", database, "thread_of"),
-            [(number * sample.PER_THREAD + at + 1, f"thread-{number}") for number, at in places],
-        ),
-    ]
-    interleave(1, *legs)  # warm: files in memory
-    cold, grep, theirs = interleave(rounds, *legs)
-    again, beside = ([found[name] for found in mine.found[1:]] for name in ("again", "beside"))
-    for found in mine.found:
+    mine = _Questions(lambda question: fresh("lookup", store, question, *read), asked)
+    grep = _Questions(partial(_grep, store), asked)
+    sqlite = _Questions(partial(fresh, "find", "sqlite", database, "thread_of"), numbers)
+    interleave(1, mine, grep, sqlite)  # warm: files in memory
+    cold, grepped, theirs = interleave(rounds, mine, grep, sqlite)
+    for (_, thread), found in zip(asked, mine.found, strict=True):
         check("a look-up that decodes no log whole", found["decoded"] < sample.PER_THREAD, True)
-    nowhere = [(_NOWHERE, None)] * rounds
-    missed, grepped = interleave(
-        rounds,
-        _Questions(partial(fresh, "find", "ours", store, "thread_of"), nowhere),
-        _Questions(partial(_grep, store), nowhere),
-    )
+        check("the answers to warm look-ups", found["answers"], [thread] * _READ + read)
+    again, beside = ([found[name] for found in mine.found[1:]] for name in ("again", "beside"))
     rows = [
-        Row("lookup", "a message's id, cold / grep -rl", middle(cold), middle(grep), *at_most(1.5, ratio(cold, grep))),
-        Row(
-            "lookup",
-            "an id that stands nowhere / grep -rl",
-            middle(missed),
-            middle(grepped),
-            *at_most(1.5, ratio(missed, grepped)),
-        ),
-        Row("lookup", "cold / the same id again", middle(again), middle(cold), *at_least(100, ratio(cold, again))),
-        Row("lookup", "cold / of a thread just read", middle(beside), middle(cold), *at_least(100, ratio(cold, beside))),
+        _row("cold / grep -rl of the id", cold, grepped, at_most(1.5, ratio(cold, grepped))),
+        _nowhere(store, rounds),
+        _row("cold / the same id again", again, cold, at_least(100, ratio(cold, again))),
+        _row("cold / an id of a thread just read", beside, cold, at_least(100, ratio(cold, beside))),
     ]
     if place.quick:
         rows = [replace(row, met=None) for row in rows]
     return [*rows, _against_sqlite("lookup", "cold", cold, theirs)]
+
+
+def _nowhere(store: str, rounds: int) -> Row:
+    answers = [(_NOWHERE, None)] * rounds
+    mine = _Questions(partial(fresh, "find", "ours", store, "thread_of"), answers)
+    missed, grepped = interleave(rounds, mine, _Questions(partial(_grep, store), answers))
+    return _row("an id that stands nowhere / grep -rl", missed, grepped, at_most(1.5, ratio(missed, grepped)))
+
+
+def _row(what: str, mine: list[float], other: list[float], judged: tuple[str, str, bool]) -> Row:
+    return Row("lookup", what, middle(mine), middle(other), *judged)
 
 
 def _id_of(store: str, number: int, at: int) -> str:

@@ -58,10 +58,10 @@ def lookup(path: str, message_id: str, *threads: str) -> dict[str, Any]:
         start = time.perf_counter()
         answer = opened.thread_of(message_id)
         seconds = time.perf_counter() - start
-    again = _mean(opened.thread_of, [message_id] * len(threads))
-    read = [opened.at(thread).branch(50)[0].id for thread in threads]
-    found = {"seconds": opening + seconds, "answer": answer, "decoded": len(decoded)}
-    return {**found, "again": again, "beside": _mean(opened.thread_of, read)}
+    again, answers = _mean(opened.thread_of, [message_id] * len(threads))
+    beside, holders = _mean(opened.thread_of, [opened.at(thread).branch(50)[0].id for thread in threads])
+    found = {"seconds": opening + seconds, "answer": answer, "decoded": len(decoded), "again": again, "beside": beside}
+    return {**found, "answers": [*answers, *holders]}
 
 
 def scan(path: str) -> dict[str, Any]:
@@ -97,26 +97,26 @@ def _side(name: str) -> tuple[Any, Any]:
 @contextmanager
 def _counting() -> Iterator[list[bytes]]:
     """Collect all JSON that the store decodes."""
-    from fsstore import codec
+    import orjson
 
-    loads, decoded = codec.orjson.loads, []
+    loads, decoded = orjson.loads, []
 
     def collect(data: bytes) -> Any:
         decoded.append(data)
         return loads(data)
 
-    codec.orjson.loads = collect
+    orjson.loads = collect
     try:
         yield decoded
     finally:
-        codec.orjson.loads = loads
+        orjson.loads = loads
 
 
-def _mean(call: Callable[[str], object], arguments: list[str]) -> float:
+def _mean(call: Callable[[str], object], arguments: list[str]) -> tuple[float, list[object]]:
+    """Give the seconds that a call takes, and what the calls gave."""
     start = time.perf_counter()
-    for argument in arguments:
-        call(argument)
-    return (time.perf_counter() - start) / len(arguments)
+    answers = [call(argument) for argument in arguments]
+    return (time.perf_counter() - start) / len(arguments), answers
 
 
 def _peak() -> int:

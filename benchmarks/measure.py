@@ -64,9 +64,9 @@ def at_least(limit: float, value: float, unit: str = "x") -> tuple[str, str, boo
     return f"{value:.2f}{unit}", f"at least {limit:g}{unit}", value >= limit
 
 
-def for_information(value: float, unit: str = "x") -> tuple[str, str, None]:
-    """Give value, reach and verdict of a figure of which nothing was asked."""
-    return f"{value:.2f}{unit}", "", None
+def for_information(value: float) -> tuple[str, str, None]:
+    """Give value, reach and verdict of a ratio of which nothing was asked; one below a tenth as a fraction."""
+    return f"{value:.2f}x" if value >= 0.1 else f"1/{1 / value:,.0f}", "", None
 
 
 def interleave(rounds: int, *sides: Callable[[], float]) -> list[list[float]]:

@@ -19,7 +19,7 @@ from typing import TypeAlias
 import pytest
 
 import fsstore
-from fsstore import DataStore, SessionStore, StateStore, Store, ThreadStore, layout
+from fsstore import DataStore, DynamicToolRecord, JobStateRecord, SessionStore, StateStore, Store, ThreadStore, layout
 
 REPO = Path(__file__).resolve().parents[1]
 PACKAGE = REPO / "fsstore"
@@ -68,7 +68,8 @@ SYSTEM_MODULES |= {"tempfile", "termios", "glob", "fileinput"}
 FILE_METHODS = {"read_text", "write_text", "read_bytes", "write_bytes", "touch", "unlink", "rmdir", "iterdir", "glob", "rglob"}
 
 #: Calls of other modules' methods that take a lock, by the end of their name.
-LOCKING_CALLS = ("_log.append", "_threads.update", "_threads.delete", "_threads.add", "_threads.put", "_threads.move")
+LOCKING_CALLS = ("_log.append", "usage.accrue", "_workflows.delete")
+LOCKING_CALLS += tuple(f"_threads.{method}" for method in ("add", "call", "delete", "move", "put", "update"))
 PROMISES = ("On disk:", "Crash:", "Concurrency:")
 
 STATE_STORE = {
@@ -82,13 +83,32 @@ STATE_STORE = {
     "delete_thread": "(thread_id) -> bool",
     "set_thread_memory_mode": "(thread_id, mode) -> None",
     "get_thread_memory_mode": "(thread_id) -> str | None",
+    "upsert_thread_goal": "(goal) -> None",
+    "record_thread_goal_usage": "(thread_id, token_delta, time_delta_seconds, now) -> ThreadGoalRecord | None",
+    "record_thread_goal_continuation": "(thread_id, now) -> ThreadGoalRecord | None",
+    "get_thread_goal": "(thread_id) -> ThreadGoalRecord | None",
+    "delete_thread_goal": "(thread_id) -> bool",
     "list_leaf_messages": "(thread_id) -> list[MessageRecord]",
     "set_current_leaf_id": "(thread_id, current_leaf_id) -> None",
+    "persist_dynamic_tools": "(thread_id, tools) -> None",
+    "get_dynamic_tools": "(thread_id) -> list[DynamicToolRecord]",
     "append_message": "(thread_id, role, content, item=ABSENT) -> str",
     "list_messages": "(thread_id, limit=500) -> list[MessageRecord]",
     "fork_at_message": "(message_id, role, content, item=ABSENT, *, thread_id=None) -> str",
     "clear_messages": "(thread_id) -> int",
+    "save_checkpoint": "(thread_id, checkpoint_id, state) -> None",
+    "load_checkpoint": "(thread_id, checkpoint_id=None) -> CheckpointRecord | None",
+    "list_checkpoints": "(thread_id, limit=100) -> list[CheckpointRecord]",
+    "delete_checkpoint": "(thread_id, checkpoint_id) -> bool",
+    "upsert_job": "(job) -> None",
+    "get_job": "(job_id) -> JobStateRecord | None",
+    "list_jobs": "(limit=100) -> list[JobStateRecord]",
+    "delete_job": "(job_id) -> bool",
     "find_rollout_path_by_id": "(thread_id) -> str | None",
+    "append_thread_name": "(thread_id, thread_name, updated_at, rollout_path=None) -> None",
+    "find_thread_name_by_id": "(thread_id) -> str | None",
+    "find_thread_names_by_ids": "(ids) -> dict[str, str | None]",
+    "find_thread_path_by_name_str": "(name) -> str | None",
 }
 THREAD_STORE = {
     "__init__": "(root, *, durability='full', lock_timeout=10.0) -> None",
@@ -456,6 +476,12 @@ def signature(store: type, name: str) -> str:
     return f"{inspect.Signature(bare)} -> {found.return_annotation}"
 
 
+def test_the_state_store_has_the_36_methods_of_its_original_and_no_other() -> None:
+    methods = {name for name, member in vars(StateStore).items() if is_public(name) and callable(getattr(StateStore, name))}
+    assert methods == set(STATE_STORE)
+    assert len(STATE_STORE) == 36
+
+
 def test_open_is_a_class_method() -> None:
     assert isinstance(inspect.getattr_static(StateStore, "open"), classmethod)
 
@@ -519,6 +545,7 @@ def test_every_method_that_takes_a_lock_says_what_it_does_on_disk_in_a_crash_and
     docs = {name: ast.get_docstring(node) or "" for name, node in methods.items()}
     promising = {name for name, text in docs.items() if all(word in text for word in PROMISES)}
     assert {"Messages.append", "Messages.clear", "Threads.delete", "RunHandle.update", "Steps.create", "Runs.add"} <= promising
+    assert {"Goal.accrue", "Goal.put", "Checkpoints.save", "Tools.replace", "Jobs.update", "Workflows.delete"} <= promising
     wrong = []
     for name, text in docs.items():
         if is_public(name) and name not in promising:
@@ -558,8 +585,15 @@ def _fresh(code: str, *args: object) -> str:
 
 
 def test_neither_importing_nor_reading_a_store_imports_filelock(root: Path) -> None:
-    thread = Store.open(root).threads.create(name="one")
+    store = Store.open(root)
+    thread = store.threads.create(name="one", rollout_path="/one")
     thread.messages.append("user", "hi")
+    thread.goal.set("Ship")
+    thread.goal.accrue(tokens=5)
+    thread.checkpoints.save("c", 1)
+    thread.tools.replace([DynamicToolRecord(position=0, name="grep")])
+    store.jobs.put(JobStateRecord(id="j"))
+    store.workflows.create("w").leaves.create(leaf_id="l")
     run = thread.runs.create()
     run.steps.create()
     read = """
@@ -571,13 +605,19 @@ with fsstore.StateStore.open(sys.argv[1]) as state, fsstore.ThreadStore(sys.argv
     leaves = state.list_leaf_messages(found[0].id)
     run = threads.get_run(found[0].id, threads.list_run_ids(found[0].id)[0])
     steps = threads.list_steps(found[0].id, run.id)
-    problems = list(fsstore.Store.open(sys.argv[1]).check())
+    print(state.get_thread_goal(found[0].id).tokens_used, state.load_checkpoint(found[0].id).state)
+    print(len(state.list_checkpoints(found[0].id)), state.get_dynamic_tools(found[0].id)[0].name, state.list_jobs()[0].id)
+    print(state.find_thread_name_by_id(found[0].id), state.find_thread_path_by_name_str("ONE"))
+store = fsstore.Store.open(sys.argv[1])
+print(store.threads.with_message(leaves[0].id).id == found[0].id)
+print([leaf.leaf_id for run in store.workflows for leaf in store.workflows.handle(run.id).leaves])
+problems = list(store.check())
 assert "filelock" not in sys.modules
 print(len(found), texts, len(leaves), len(steps), problems)
 state.append_message(found[0].id, "user", "a write")
 assert "filelock" in sys.modules
 """
-    assert _fresh(read, root) == "1 ['hi'] 1 1 []\n"
+    assert _fresh(read, root).splitlines() == ["5 1", "1 grep j", "one /one", "True", "['l']", "1 ['hi'] 1 1 []"]
 
 
 def test_the_project_file_says_what_was_decided() -> None:

@@ -8,13 +8,18 @@ import sys
 import click
 
 import fsstore
+from fsstore.cli.checkpoints import checkpoints
 from fsstore.cli.data import prompts, stats
 from fsstore.cli.demo import demo
 from fsstore.cli.exits import MEANINGS, Exit, exit_of, sentence_of
+from fsstore.cli.goals import goal
+from fsstore.cli.jobs import jobs
 from fsstore.cli.output import note, prepare
 from fsstore.cli.reading import ls, show
 from fsstore.cli.sessions import search, sessions
+from fsstore.cli.threads import archive, rename, rm
 from fsstore.cli.treeing import tree
+from fsstore.cli.workflows import workflows
 from fsstore.cli.writing import append, import_
 
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<4} {meaning}" for code, meaning in MEANINGS.items())
@@ -27,13 +32,31 @@ def cli(context: click.Context) -> None:
     """The state of AI agents, kept as plain files.
 
     Begin with `fsstore demo`: it makes a small store in a temporary directory and shows what is in it and what it promises.
-    A THREAD is a thread's id, or a beginning of it that no other thread has.
+    A THREAD is a thread's id, or a beginning of it that no other thread has; so are a JOB and a RUN.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
-for command in (demo, ls, show, tree, append, import_, sessions, search, prompts, stats):
+for command in (
+    demo,
+    ls,
+    show,
+    tree,
+    append,
+    import_,
+    rename,
+    archive,
+    rm,
+    goal,
+    checkpoints,
+    jobs,
+    workflows,
+    sessions,
+    search,
+    prompts,
+    stats,
+):
     cli.add_command(command)
 
 

@@ -57,7 +57,7 @@ def _print_state(thread: ThreadHandle, name: str, as_json: bool) -> None:
     if as_json:
         emit({**checkpoint.to_json(), "state": checkpoint.state})
     else:
-        emit(checkpoint.state, indented=True)
+        emit(checkpoint.state, indent=2)
 
 
 def _print_list(thread: ThreadHandle, limit: int | None, as_json: bool) -> None:

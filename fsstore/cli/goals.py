@@ -6,7 +6,7 @@ import click
 
 from fsstore.cli.exits import WrongUsageError
 from fsstore.cli.options import find_thread, open_store, refuse_beside, writing_options
-from fsstore.cli.output import brief, emit, how_long, make_console, number, one_line, print_fields, print_text, titled, when
+from fsstore.cli.output import emit, how_long, make_console, name_of, number, one_line, print_fields, print_head, when
 from fsstore.records.enums import ThreadGoalStatus
 
 TYPE_CHECKING = False
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from fsstore.records.goals import ThreadGoalRecord
     from fsstore.resources.thread import ThreadHandle
 
+_STATUSES = [status.value for status in ThreadGoalStatus]
+
 
 @click.command(short_help="Show a thread's goal, or change it.")
 @click.argument("thread")
 @click.option("--set", "objective", metavar="TEXT", help="Begin a new goal: what is to be reached.")
-@click.option("--status", type=click.Choice([status.value for status in ThreadGoalStatus]), help="Where the goal stands.")
+@click.option("--status", type=click.Choice(_STATUSES), metavar="WORD", help=f"Where it stands: {', '.join(_STATUSES)}.")
 @click.option("--budget", type=click.IntRange(min=0), metavar="N", help="How many tokens it may cost.")
 @click.option("--no-budget", is_flag=True, help="It may cost any number of tokens.")
 @click.option("--clear", is_flag=True, help="Take the goal away.")
@@ -51,11 +53,15 @@ def goal(
     writes = clear or objective is not None or changes
     with open_store(root, lock_timeout=lock_timeout if writes else None) as store:
         handle = find_thread(store, thread)
-        if clear:
-            had = handle.goal.delete()
-            _show(handle, None, as_json, "The goal is gone." if had else "No goal.")
+        had = clear and handle.goal.delete()
+        found = None if clear else _changed(handle, objective, changes)
+        if as_json:
+            emit({"thread_id": handle.id, "goal": found.to_json() if found else None})
+        elif found:
+            _show(handle, found)
         else:
-            _show(handle, _changed(handle, objective, changes), as_json)
+            gone = " any more; a copy is in the store's trash" if had else ""
+            make_console().print(f"{one_line(handle.id)} has no goal{gone}.")
 
 
 def _changed(thread: ThreadHandle, objective: str | None, changes: Object) -> ThreadGoalRecord | None:
@@ -64,16 +70,9 @@ def _changed(thread: ThreadHandle, objective: str | None, changes: Object) -> Th
     return thread.goal.update(**changes) if changes else thread.goal.get()
 
 
-def _show(thread: ThreadHandle, goal: ThreadGoalRecord | None, as_json: bool, none: str = "No goal.") -> None:
-    if as_json:
-        emit({"thread_id": thread.id, "goal": goal.to_json() if goal else None})
-        return
+def _show(thread: ThreadHandle, goal: ThreadGoalRecord) -> None:
     console = make_console()
-    console.print(titled(thread.id, thread.info().name))
-    if goal is None:
-        console.print(none)
-        return
-    print_text(console, goal.objective)
+    print_head(console, thread.id, name_of(thread), goal.objective)
     print_fields(
         console,
         {

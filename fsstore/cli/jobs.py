@@ -11,11 +11,9 @@ from fsstore.cli.output import (
     emit,
     make_console,
     note_unreadable,
-    one_line,
     print_fields,
+    print_head,
     print_table,
-    print_text,
-    titled,
     when,
 )
 
@@ -62,9 +60,7 @@ def _print_job(job: JobStateRecord, as_json: bool) -> None:
         emit(job.to_json())
         return
     console = make_console()
-    console.print(titled(job.id, job.name))
-    if job.detail:
-        print_text(console, job.detail)
+    print_head(console, job.id, job.name, job.detail)
     print_fields(
         console,
         {

@@ -13,7 +13,7 @@ from itertools import chain
 from rich.console import Console
 from rich.text import Text
 
-from fsstore import codec
+from fsstore.errors import CorruptError
 from fsstore.records.message_views import text_of
 from fsstore.records.messages import Message
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from fsstore.codec import Json, Object
-    from fsstore.errors import CorruptError
+    from fsstore.resources.thread import ThreadHandle
 
 #: C0 but tab and newline, DEL, C1, the line separators, what turns the direction of writing, and half characters.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -111,9 +111,21 @@ def brief(content: Json, limit: int = 200) -> str:
     return one_line(words_of(content), limit)
 
 
-def titled(id: str, title: Json) -> Text:
-    """Give the line that stands above all that is said of one thing."""
-    return Text(f"{one_line(id)}  {brief(title or '')}".rstrip(), style="bold")
+def name_of(thread: ThreadHandle) -> Json:
+    """Give a thread's name, None also where its meta.json cannot be read."""
+    try:
+        return thread.info().name
+    except CorruptError:
+        return None
+
+
+def print_head(console: Console, id: str, title: Json, text: Json = None) -> None:
+    """Print what stands above all that is said of one thing: its id and title, and below them a text, if there is any."""
+    console.print(Text(f"{one_line(id)}  {brief(title or '')}".rstrip(), style="bold"))
+    if text:
+        console.print()
+        print_content(console, text)
+        console.print()
 
 
 def print_table(
@@ -155,6 +167,11 @@ def print_fields(console: Console, fields: Mapping[str, str]) -> None:
         print_row(console, Text(f"{name:{width}}  ", style="dim").append(value, style="not dim"))
 
 
+def print_content(console: Console, content: Json) -> None:
+    """Print a message's content, or any other value, for people: indented, and wrapped in a terminal."""
+    print_indented(console, words_of(content), 4, console.width if console.is_terminal else None)
+
+
 def print_indented(console: Console, text: str, indent: int, width: int | None) -> None:
     """Print text, cleaned, a few columns from the left; wrapped at `width`, where there is one."""
     body = Text(clean(text), tab_size=4)
@@ -180,11 +197,11 @@ def message_json(message: Message) -> Object:
     }
 
 
-def emit(value: Json, *, indented: bool = False) -> None:
-    """Print JSON, in one line or indented, in UTF-8 whatever the terminal's encoding, control characters escaped."""
-    text = codec.encode_document(value).decode() if indented else f"{json.dumps(value, ensure_ascii=False)}\n"
+def emit(value: Json, indent: int | None = None) -> None:
+    """Print JSON, on one line unless indented; in UTF-8 whatever the terminal's encoding, control characters escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
     text = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.write(text.encode() + b"\n")
 
 
 def note(text: str) -> None:

@@ -14,11 +14,10 @@ from fsstore.cli.output import (
     message_json,
     note,
     one_line,
-    print_indented,
+    print_content,
+    print_head,
     print_table,
-    titled,
     when,
-    words_of,
 )
 
 TYPE_CHECKING = False
@@ -61,7 +60,7 @@ def _print_threads(store: Store, threads: list[ThreadInfo]) -> None:
 
 def _title(info: ThreadInfo) -> str:
     title = one_line(info.name or info.preview, 120)
-    return f"{title} [archived]" if info.archived else title
+    return f"{title} [archived]".lstrip() if info.archived else title
 
 
 def note_unreadable_threads(store: Store) -> None:
@@ -100,11 +99,11 @@ def note_damage(thread: ThreadHandle) -> None:
 
 def _print_branch(thread: ThreadHandle, messages: list[Message]) -> None:
     console = make_console()
-    console.print(titled(thread.id, thread.info().name))
+    print_head(console, thread.id, thread.info().name)
     if not messages:
         console.print("No messages on this branch.")
     for message in messages:
         console.print()
         heading = Text(one_line(message.role, 40), style="bold green")
         console.print(heading.append(f"  {when(message.created_at)}  {one_line(message.id)}", style="dim"))
-        print_indented(console, words_of(message.content), 4, console.width if console.is_terminal else None)
+        print_content(console, message.content)

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from dataclasses import dataclass, field
 
 import click
 
 from fsstore.cli.exits import Exit, WrongUsageError
+from fsstore.cli.importing import CODEWHALE, Tally, import_file, move_in
 from fsstore.cli.options import find_thread, open_store, writing_options
-from fsstore.cli.output import count_of, emit, make_console, message_json, note, one_line
+from fsstore.cli.output import emit, make_console, message_json, note, one_line
 from fsstore.errors import AlreadyExistsError
-from fsstore.upkeep.imports import FORMATS, import_stream
+from fsstore.upkeep.imports import FORMATS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
     from fsstore.resources.thread import ThreadHandle
     from fsstore.store import Store
-    from fsstore.upkeep.imports import Imported
-
 
 #: Characters of the first message that stand in the `preview` of a thread made here.
 _PREVIEW = 120
@@ -70,81 +67,40 @@ def _text(given: str) -> str:
         raise WrongUsageError(f"the standard input is no UTF-8 text: byte {error.start} cannot be read") from None
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What an import did so far."""
-
-    threads: int = 0
-    new_threads: int = 0
-    added: int = 0
-    known: int = 0
-    differing: list[str] = field(default_factory=list)
-
-    def count(self, done: Imported) -> None:
-        self.threads += 1
-        self.new_threads += done.is_new
-        self.added += done.added
-        self.known += done.known
-        if done.differing:
-            self.differing.append(done.thread_id)
-
-    def print(self, as_json: bool) -> None:
-        if as_json:
-            emit({name: getattr(self, name) for name in self.__slots__})
-        else:
-            threads = f"{count_of(self.threads, 'thread')} ({self.new_threads} new)"
-            make_console().print(f"{threads}: {count_of(self.added, 'message')} added, {self.known} already there.")
+def _opened(context: click.Context, argument: click.Parameter, paths: tuple[str, ...]) -> tuple[BinaryIO | str, ...]:
+    """Open the files of an import, before a store is made; a database is only looked for."""
+    kind: click.ParamType[Any] = click.Path(exists=True) if context.params["format"] == CODEWHALE else click.File("rb")
+    return tuple(kind.convert(path, argument, context) for path in paths)
 
 
 @click.command("import")
-@click.argument("format", type=click.Choice(sorted(FORMATS)))
-@click.argument("files", metavar="PATH...", nargs=-1, required=True, type=click.File("rb"))
+@click.argument("format", type=click.Choice(sorted((*FORMATS, CODEWHALE))))
+@click.argument("sources", metavar="PATH...", nargs=-1, required=True, callback=_opened)
 @writing_options
 @click.pass_context
 def import_(
-    context: click.Context, format: str, files: tuple[BinaryIO, ...], root: str, as_json: bool, lock_timeout: float
+    context: click.Context, format: str, sources: tuple[BinaryIO | str, ...], root: str, as_json: bool, lock_timeout: float
 ) -> None:
-    """Import conversations of other systems, each as a thread.
+    """Import what other systems keep; doing it again adds only what is not there.
 
     oasst: Open Assistant trees, one JSON object a line. sharegpt: a JSON array of conversations, as FastChat has them.
-    A PATH of - is the standard input. Importing a file again adds only what is not there.
+    A PATH of - is the standard input.
+
+    codewhale: the state.db of a CodeWhale of any version, with the session_index.jsonl beside it. PATH is the file, or the
+    directory that it is in; it is only read, and may be in use.
     """
-    tally = _Tally()
+    tally = Tally()
     with open_store(root, lock_timeout=lock_timeout, create=True) as store:
         try:
-            for file in files:
-                for done in _with_progress(store, format, file):
-                    tally.count(done)
+            for source in sources:
+                if isinstance(source, str):
+                    move_in(store, source, tally)
+                else:
+                    import_file(store, format, source, tally)
         finally:  # what is imported stays, whatever stopped the rest
             tally.print(as_json)
-    if tally.differing:
-        shown = ", ".join(one_line(id, 60) for id in tally.differing[:3])
-        threads = count_of(len(tally.differing), "thread")
-        note(f"{threads} not changed, since other messages stand there under the same ids: {shown}")
+    notes = list(tally.notes())
+    for text in notes:
+        note(text)
+    if notes:
         context.exit(Exit.REFUSED)
-
-
-def _with_progress(store: Store, format: str, file: BinaryIO) -> Iterator[Imported]:
-    """Import one file with a progress bar where somebody looks."""
-    console, imports = make_console(stderr=True), import_stream(store, format, file, file.name)
-    if not console.is_terminal:
-        yield from imports
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # here: the rest starts faster without it
-
-    threads = TextColumn("{task.fields[threads]} threads")
-    columns = (TextColumn("{task.description}"), BarColumn(), threads, TimeRemainingColumn())
-    size = _size(file)
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(one_line(file.name, 40), total=size, threads=0)
-        for number, done in enumerate(imports, 1):
-            progress.update(task, completed=file.tell() if size else None, threads=number)
-            yield done
-
-
-def _size(file: BinaryIO) -> int | None:
-    if not file.seekable():
-        return None
-    size = file.seek(0, 2)
-    file.seek(0)
-    return size

@@ -25,7 +25,8 @@ class Collection:
         file: The document's file within a directory of its own (`runs/<run>/status.json`); None where the document is
             the entry itself (`steps/<step>.json`).
         ordered: Whether each write has an id greater than every one in the collection, so that these ids are the order of
-            the writes, whatever the clock does. Only of documents that are the entries themselves.
+            the writes, whatever the clock does; but for what `insert` puts there. Only of documents that are the entries
+            themselves.
     """
 
     __slots__ = ("_file", "_known", "_ordered", "_root", "directory")
@@ -72,6 +73,16 @@ class Collection:
             return fields
 
         return self.put(id, unless_there, version)
+
+    def insert(self, id: str, fields: Mapping[str, Json], version: str) -> bool:
+        """Add a document where nothing stands, not even what a deletion left; say whether. The caller holds the lock.
+
+        `version` is the id of the write, derived from where the document comes from; it may be below others here.
+        """
+        is_new = document.insert(self._root, self.path(id), {**fields, "id": id}, version)
+        if is_new:
+            self._remember("")
+        return is_new
 
     def update(self, id: str, change: Callable[[Object], Mapping[str, Json]], missing: Callable[[], Exception]) -> Object:
         """Change some keys of a document; the caller holds the lock.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 
 from fsstore import clock, codec
@@ -109,6 +110,20 @@ def write(root: Root, path: str, fields: Mapping[str, Json], old: Object | None,
     stored = {**fields, VERSIONS: versions}
     root.replace(path, codec.encode_document(stored), sync_directory=root.full or old is not None)
     return stored
+
+
+def insert(root: Root, path: str, fields: Mapping[str, Json], version: str) -> bool:
+    """Put a document where nothing stands, not even what a deletion left; say whether. See `write`.
+
+    On disk: As `write`.
+    Crash: The document is there, or not.
+    Concurrency: The caller holds the lock.
+    """
+    if fs.is_file(path):
+        return False
+    fs.make_directories(os.path.dirname(path))
+    write(root, path, fields, None, version)
+    return True
 
 
 def delete(root: Root, path: str, id: str, after: str = clock.FIRST_ID) -> str:

@@ -59,6 +59,10 @@ class View(ABC):
             Unfit: The record is none that can be kept; it is counted as damage.
         """
 
+    def skips(self, raw: bytes) -> bool:  # noqa: ARG002  # for those that override it
+        """Say whether a line is one whole record behind all before, of which nothing is kept; its id is `greatest` then."""
+        return False
+
     def refresh(self) -> None:
         """Read what is new in the log; the caller holds `mutex`."""
         try:
@@ -104,10 +108,14 @@ class View(ABC):
         self.begin()
 
     def _read(self, fd: int, size: int) -> None:
-        for at, line in read_new(fd, self._follower, size):
-            self.damage += [Damage(at, kind, reason) for kind, reason in line.damage]
+        for at, line in read_new(fd, self._follower, size, self.skips):
+            if line.damage:
+                self._note_damage(at, line)
             for piece in line.records:
                 self._add(at + piece.start, piece.record)
+
+    def _note_damage(self, at: int, line: codec.Line) -> None:
+        self.damage += [Damage(at, kind, reason) for kind, reason in line.damage]
 
     def _add(self, offset: int, record: Object) -> None:
         id = record["id"]
@@ -128,7 +136,7 @@ class View(ABC):
         found: dict[str, tuple[bytes, int, Object]] = {}
         last = ""
         for at, line in read_new(fd, self._follower, size):
-            self.damage += [Damage(at, kind, reason) for kind, reason in line.damage]
+            self._note_damage(at, line)
             for piece in line.records:
                 id = piece.record["id"]
                 self.sorted &= id >= last

@@ -10,7 +10,7 @@ from fsstore.disk import fs
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: How many of the last bytes prove that a log still is what it was.
 TAIL = 4096
@@ -125,13 +125,19 @@ def whole_lines(fd: int, block: int = 1 << 20) -> Iterator[bytes]:
         at += cut
 
 
-def read_new(fd: int, follower: Follower, size: int) -> Iterator[tuple[int, codec.Line]]:
+def read_new(
+    fd: int, follower: Follower, size: int, skips: Callable[[bytes], bool] = lambda _: False
+) -> Iterator[tuple[int, codec.Line]]:
     """Give what each line after `follower.end` holds, and advance over all that is whole.
 
-    A last line without its newline counts as far as it holds whole records; a fragment is not read yet.
+    A last line without its newline counts as far as it holds whole records; a fragment is not read yet. A line of which
+    `skips` says so is neither decoded nor given.
     """
     end = follower.end
     for at, raw in raw_lines(fd, follower.end, size):
+        if skips(raw):
+            end = at + len(raw)
+            continue
         line = codec.read_line(raw)
         terminated = raw.endswith(b"\n")
         if not (terminated or line.records):

@@ -48,6 +48,26 @@ class Checkpoints:
         with self._place.lock_existing():
             return self._record(self._documents.put(id, lambda old: {**document.content(old or {}), **fields}))
 
+    def insert(self, checkpoint: CheckpointRecord, version: str) -> bool:
+        """Add a checkpoint of an earlier time where nothing ever stood under its name; say whether.
+
+        Args:
+            checkpoint: The checkpoint, with the time at which it was saved.
+            version: The id of the write, which is its place among the others.
+
+        Raises:
+            ThreadNotFoundError: The thread does not exist.
+            ValueError: A value that JSON cannot hold exactly; nothing was written.
+
+        On disk: checkpoints/<checkpoint>.json.
+        Crash: The checkpoint is there, or not.
+        Concurrency: Of two at once one says True.
+        """
+        fields = {**checkpoint.over(None), "state": checkpoint.state}
+        del fields["thread_id"], fields["checkpoint_id"]
+        with self._place.lock_existing():
+            return self._documents.insert(checkpoint.checkpoint_id, fields, version)
+
     def get(self, id: str) -> CheckpointRecord | None:
         """Read a checkpoint, or None where there is none.
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 
-from fsstore import codec, layout
+from fsstore import clock, codec, layout
 from fsstore.disk import document, fs
 from fsstore.disk.follow import raw_lines
 from fsstore.errors import CorruptError, InvalidNameError, MessageNotFoundError
+from fsstore.resources.tail import find_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from fsstore.codec import Object
     from fsstore.records.messages import Message
-    from fsstore.resources.indexes import Indexes
     from fsstore.resources.thread import ThreadHandle
 
 #: Answers kept ready.
@@ -27,25 +27,28 @@ _PLAIN = re.compile(r"[\w .:@#=-]+", re.ASCII)
 
 
 class Finder:
-    """Finds the thread of a message: among those looked at lately, else by going over the bytes of all logs.
+    """Finds the thread of a message: among those used lately, else by going over the bytes of all logs.
 
     Args:
         directory: Where the threads are.
-        indexes: The indexes in memory.
         handle: Gives a thread's handle.
+        recent: Gives the handles used lately, the last one first.
     """
 
-    def __init__(self, directory: str, indexes: Indexes, handle: Callable[[str], ThreadHandle]) -> None:
+    def __init__(
+        self, directory: str, handle: Callable[[str], ThreadHandle], recent: Callable[[], Iterable[ThreadHandle]]
+    ) -> None:
         self._directory = directory
-        self._indexes = indexes
         self._handle = handle
+        self._recent = recent
         self._answers: OrderedDict[str, str] = OrderedDict()
 
     def find(self, message_id: str) -> ThreadHandle:
         """Give the thread of a message, by the id it shows or its record id.
 
-        An answer is kept as long as the thread has the message. Without one every log's bytes are searched, and only
-        lines with the id in them are decoded.
+        The answer to a record id is kept as long as the thread has the message; an id that a caller gave may come to stand in
+        another thread at any time. Without an answer every log's bytes are searched, and only lines with the id in them are
+        decoded.
 
         Raises:
             MessageNotFoundError: No thread has it.
@@ -56,19 +59,21 @@ class Finder:
         known = self._answers.get(message_id)
         if known is not None and message_id in self._handle(known).messages:
             return self._handle(known)
-        thread = self._among_read(message_id) or self._among_all(message_id)
-        self._answers[message_id] = thread.id
-        while len(self._answers) > _ANSWERS:
-            self._answers.popitem(last=False)
+        thread = self._among_recent(message_id) or self._among_all(message_id)
+        message = thread.messages.get(message_id)
+        if message and message.record_id == message_id:
+            self._answers[message_id] = thread.id
+            while len(self._answers) > _ANSWERS:
+                self._answers.popitem(last=False)
         return thread
 
-    def _among_read(self, message_id: str) -> ThreadHandle | None:
-        """Look where an index is in memory; only a record id is the same in no other thread."""
-        for path in self._indexes.paths():
-            thread = self._thread_of(path.split("/")[-2])
-            message = thread and thread.messages.get(message_id)
-            if message and message.record_id == message_id:
-                return thread
+    def _among_recent(self, message_id: str) -> ThreadHandle | None:
+        """Look where it costs next to nothing; only a record id is the same in no other thread."""
+        if clock.is_id(message_id):
+            for thread in self._recent():
+                message = thread.messages.get(message_id) if _stands_in(thread.messages.path, message_id) else None
+                if message and message.record_id == message_id and thread.place.is_there():
+                    return thread
         return None
 
     def _among_all(self, message_id: str) -> ThreadHandle:
@@ -109,6 +114,18 @@ class Finder:
             return None
         thread = self._handle(id) if isinstance(id, str) else None
         return thread if thread and thread.place.name == name and thread.place.is_there() else None
+
+
+def _stands_in(path: str, id: str) -> bool:
+    """Say whether a record stands in a log where the order of the ids would have it."""
+    try:
+        fd = fs.open_read(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        return find_line(fd, id.encode(), fs.fstat(fd).st_size) >= 0
+    finally:
+        fs.close(fd)
 
 
 def _holds(path: str, sieves: tuple[bytes, ...], message_id: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fsstore import clock, codec, layout
-from fsstore.disk import document
+from fsstore.disk import document, fs
 from fsstore.errors import CorruptError, NotFoundError, ThreadNotFoundError
 from fsstore.records.enums import ThreadGoalStatus
 from fsstore.records.goals import ThreadGoalRecord
@@ -30,11 +30,13 @@ class Goal:
     up, and those of a goal that was replaced do not count for the next one.
     """
 
-    __slots__ = ("_path", "_place", "usage")
+    __slots__ = ("_durable", "_path", "_place", "usage")
 
     def __init__(self, place: Place, views: Views) -> None:
         self._place = place
         self._path = place.path(layout.GOAL)
+        #: The epoch of which it is known that it survives a power cut.
+        self._durable = ""
         self.usage = Usage(place, views)
 
     def get(self) -> ThreadGoalRecord | None:
@@ -44,7 +46,12 @@ class Goal:
             CorruptError: Its goal.json cannot be read.
         """
         fields = self._read()
-        return None if fields is None else self._shown(fields, self.usage.sums(_epoch(fields)))
+        while fields is not None:
+            before, sums = fields, self.usage.sums(_epoch(fields))
+            fields = self._read()
+            if fields == before:  # else these sums and this goal may never have been there at the same time
+                return self._shown(before, sums)
+        return None
 
     def set(self, objective: str, *, token_budget: int | None = None, **fields: Json) -> ThreadGoalRecord:
         """Begin a new goal in the place of any other.
@@ -80,7 +87,29 @@ class Goal:
         Concurrency: The last one counts. An accrual that comes between counts for the goal that it found.
         """
         self._check(goal)
+        _check_status(goal.status)
         self._replace(lambda _: goal)
+
+    def insert(self, goal: ThreadGoalRecord, version: str) -> bool:
+        """Give the thread a goal where it never had one; say whether. What was spent goes on from the goal's sums.
+
+        Args:
+            goal: The goal. Its status may be any text; see `ThreadGoalRecord`.
+            version: The id of the write, and of the epoch that begins: where it is derived from elsewhere, accruals of
+                several machines that did the same add up.
+
+        Raises:
+            ThreadNotFoundError: The thread does not exist.
+            ValueError: As `put`.
+
+        On disk: goal.json.
+        Crash: The goal is there, or not.
+        Concurrency: Of two at once one says True.
+        """
+        self._check(goal)
+        fields = _begun(goal.over(None), version)
+        with self._place.lock_existing():
+            return document.insert(self._place.root, self._path, {**fields, "id": self._place.id}, version)
 
     def update(self, **changes: Json) -> ThreadGoalRecord:
         """Change some fields of the goal; what was spent stays, unless the changes say otherwise.
@@ -154,7 +183,6 @@ class Goal:
         for name in (*_SUMS, "created_at", "updated_at", "token_budget"):
             if name != "token_budget" or goal.token_budget is not None:
                 whole(name, getattr(goal, name))
-        _check_status(goal.status)
         clash = {"id", "base"}.intersection(goal.extra)
         if clash:
             raise ValueError(f"extra cannot hold {', '.join(sorted(clash))}: the store gives it another meaning")
@@ -174,13 +202,11 @@ class Goal:
             old = self._checked(None if before is None or before.get("deleted") is True else before)
             shown = None if old is None else self._shown(old, self.usage.sums(_epoch(old)))
             goal = change(shown)
-            fields = goal.over(old)
-            sums = {name: fields.pop(name) for name in _SUMS}
-            del fields["thread_id"]
+            fields = _begun(goal.over(old), clock.new_id())
             if old and shown and shown.status == goal.status:
                 fields["status"] = old["status"]  # an unknown one is kept, though it reads as paused
-            same = shown is not None and shown.goal_id == goal.goal_id and sums == _sums_of(shown)
-            fields["base"] = old["base"] if old and same else {"epoch": clock.new_id(), **sums}
+            if old and shown and shown.goal_id == goal.goal_id and _sums_of(shown) == _sums_of(goal):
+                fields["base"] = old["base"]
             document.write(self._place.root, self._path, {**fields, "id": self._place.id}, before)
         return goal
 
@@ -188,7 +214,7 @@ class Goal:
         counts = {name: whole(name, value) for name, value in counts.items()}
         at = whole("now", clock.now() if now is None else now)
         codec.check_json([at, *counts.values()], "the accrual")
-        if self._read() is None:
+        if not fs.is_file(self.usage.path) and self._read() is None:
             return None  # before the ledger is begun for nothing
         found: list[ThreadGoalRecord] = []
 
@@ -197,6 +223,7 @@ class Goal:
             if fields is None:
                 return None
             epoch = _epoch(fields)
+            self._confirm(epoch)
             sums = sums_of(epoch)
             totals = {name: getattr(sums, name) + counts.get(name, 0) for name in ("tokens", "seconds", "continuations")}
             found[:] = [self._shown(fields, Sums(**totals, at=max(sums.at, at)))]
@@ -206,6 +233,12 @@ class Goal:
             return found[0] if self.usage.accrue(describe) else None
         except ThreadNotFoundError:
             return None
+
+    def _confirm(self, epoch: str) -> None:
+        """Make sure that an epoch survives before anything counts for it: who began it may have died before he synced that."""
+        if self._place.root.full and epoch != self._durable:
+            self._place.root.sync_up(self._place.directory)
+            self._durable = epoch
 
     def _shown(self, fields: Object, sums: Sums) -> ThreadGoalRecord:
         said = {name: value for name, value in document.content(fields).items() if name not in ("id", "base")}
@@ -221,6 +254,12 @@ def flaw(fields: Object) -> str | None:
         return 'no valid "base"'
     numbers = [fields.get("updated_at"), *map(base.get, _SUMS)]
     return None if all(type(number) is int for number in numbers) else "a sum or a time is no integer"
+
+
+def _begun(fields: Object, epoch: str) -> Object:
+    """Give the fields of a goal.json that begins an epoch from those of its record."""
+    said = {name: value for name, value in fields.items() if name not in _SUMS and name != "thread_id"}
+    return {**said, "base": {"epoch": epoch, **{name: fields[name] for name in _SUMS}}}
 
 
 def _check_status(status: Json) -> None:

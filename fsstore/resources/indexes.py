@@ -25,11 +25,6 @@ class Indexes:
     def __contains__(self, path: str) -> bool:
         return path in self._indexes
 
-    def paths(self) -> list[str]:
-        """Give the logs whose indexes are kept, the one used last first."""
-        with self._mutex:
-            return list(reversed(self._indexes))
-
     def __getitem__(self, path: str) -> Index:
         with self._mutex:
             index = self._indexes.get(path)

@@ -84,6 +84,21 @@ class Jobs:
         with self._locked():
             self._documents.put(job.id, job.over)
 
+    def insert(self, job: JobStateRecord, version: str) -> bool:
+        """Add a job where nothing ever stood under its id; say whether. `version` is the id of the write.
+
+        Raises:
+            ValueError: Progress outside 0 to 100.
+
+        On disk: jobs/<job>.json.
+        Crash: The job is there, or not.
+        Concurrency: Of two at once one says True.
+        """
+        _check(job)
+        fields = job.over(None)
+        with self._locked():
+            return self._documents.insert(job.id, fields, version)
+
     def update(self, id: str, **changes: Json) -> JobStateRecord:
         """Change some fields of a job; `updated_at` is now, unless it is given.
 

@@ -321,13 +321,13 @@ class Messages(TreeReader):
         self._log.rewrite(change)
         return done
 
-    def import_records(self, records: Iterable[Mapping[str, Json]], *, leaf_id: str | None = None) -> list[str]:
+    def import_records(self, records: Iterable[Mapping[str, Json]], *, leaf_id: str | Absent | None = ABSENT) -> list[str]:
         """Add messages of another system under ids derived from it, so that doing it twice adds nothing twice.
 
         Args:
             records: Messages, parents before children, each with its derived `id`, the derived id of its parent as
                 `parent_id` (or None), `role`, `content`, and any other key that `extend` takes.
-            leaf_id: The derived id of the message that is to be the current leaf; None for the last one.
+            leaf_id: The derived id of the message that is to be the current leaf; None for no leaf. Absent is the last one.
 
         Returns:
             The record ids that were added. Into a log without any record these are the derived ids; into any other log
@@ -345,7 +345,8 @@ class Messages(TreeReader):
         if not drafts:
             return []
         self._warm()
-        return list(self._log.append(lambda writer: self._import(writer, drafts, leaf_id)))
+        wanted = drafts[-1][0] if leaf_id is ABSENT else leaf_id
+        return list(self._log.append(lambda writer: self._import(writer, drafts, wanted)))
 
     def _import(self, writer: Writer, drafts: list[tuple[str, str | None, Draft]], leaf_id: str | None) -> Made:
         tip = _tip_of(writer)
@@ -364,7 +365,7 @@ class Messages(TreeReader):
         if not lines:
             return b"", ()
         last = added[-1]
-        leaf = last if leaf_id is None else ids[leaf_id]
+        leaf = None if leaf_id is None else ids[leaf_id]
         if leaf != last:
             last = clock.id_after(last)
             lines.append(codec.encode_line({"id": last, "type": "leaf", "leaf_id": leaf}))

@@ -48,7 +48,7 @@ class Names:
         ids, complete = self._index.called(name)
         found = list(self._paths(ids, name))
         if not found or not complete:  # the index is a log beside the truth: it may be damaged, or not carried along
-            found += self._paths(set(self._threads.ids()) - ids, name)
+            found += self._paths(self._threads.called(name) - ids, name)
         return max(found)[-1] if found else None
 
     def _paths(self, ids: Iterable[str], name: str) -> Iterator[tuple[int, str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fsstore import codec
 from fsstore.disk import fs
-from fsstore.disk.follow import raw_blocks_back, raw_lines
+from fsstore.disk.follow import raw_blocks_back
 from fsstore.records.messages import draft_from, is_message, usual_draft
 from fsstore.resources.lines import HEAD, is_usual
 
@@ -193,20 +193,29 @@ class Tail:
         """Find the wanted line far back; give the place just after it."""
         if not self._stamp.plain or self._gone:
             raise NeedIndex  # a removal on the way would not be seen
-        wanted = self._wanted or b""
-        start = 0
-        while end - start > 1 << 14:
-            middle = (start + end) // 2
-            at, id = _line_after(self._fd, middle, end)
-            if at < 0 or id > wanted:
-                end = middle + 1
-            else:
-                start = at
-        for at, raw in raw_lines(self._fd, start, end + 64):
-            if raw[:7] == HEAD and raw[7:43] == wanted:
-                self._before = _ABOVE_ALL
-                return at + _line_length(self._fd, at)
-        raise NeedIndex
+        at = find_line(self._fd, self._wanted or b"", end)
+        if at < 0:
+            raise NeedIndex
+        self._before = _ABOVE_ALL
+        return at + _line_length(self._fd, at)
+
+
+def find_line(fd: int, id: bytes, end: int) -> int:
+    """Find the line of a record before `end` by bisection; give its offset, or -1 where it is not where it would stand.
+
+    It would stand there in a log whose ids ascend.
+    """
+    start = 0
+    while end - start > 1 << 14:
+        middle = (start + end) // 2
+        at, found = _line_after(fd, middle, end)
+        if at < 0 or found > id:
+            end = middle + 1
+        else:
+            start = at
+    begin = b"\n" + HEAD + id
+    at = (b"\n" + fs.read_range(fd, start, end + len(begin) - 2)).find(begin)
+    return start + at if at >= 0 else -1
 
 
 def _line_after(fd: int, place: int, end: int) -> tuple[int, bytes]:

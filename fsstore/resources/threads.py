@@ -10,6 +10,7 @@ from fsstore.disk.collection import Collection
 from fsstore.disk.follow import last_id
 from fsstore.errors import AlreadyExistsError, ThreadNotFoundError
 from fsstore.records.threads import ThreadInfo
+from fsstore.resources.branches import TreeReader
 from fsstore.resources.deletions import Deletions
 from fsstore.resources.finding import Finder
 from fsstore.resources.limits import checked_limit, whole
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     from fsstore.disk.lock import Together
     from fsstore.disk.root import Root
     from fsstore.resources.indexes import Indexes
-    from fsstore.resources.session_index import SessionIndex
+    from fsstore.resources.session_index import Named, SessionIndex
     from fsstore.resources.views import Views
 
 #: Handles kept ready; making one costs more than an append.
 _HANDLES = 256
+#: Of so many, the ones used last, a message is looked for in each before all logs are gone over.
+_RECENT = 64
 
 
 class Threads:
@@ -40,12 +43,13 @@ class Threads:
         self._indexes = indexes
         self._views = views
         self._index = index
+        index.named = self._named
         self._directory = f"{root.path}/{layout.THREADS}"
         self._documents = Collection(root, self._directory, layout.META)
         self._deletions = Deletions(root, index)
         self._moves = Moves(root, self._deletions)
         self._handles: OrderedDict[str, ThreadHandle] = OrderedDict()
-        self._finder = Finder(self._directory, indexes, self.handle)
+        self._finder = Finder(self._directory, self.handle, self._recent_handles)
 
     # Reading
 
@@ -55,12 +59,14 @@ class Threads:
         Raises:
             InvalidNameError: No thread can have this id.
         """
-        handle = self._handles.get(id)
-        if handle is None:
-            handle = self._handles[id] = ThreadHandle(self, Place(self._root, id), self._indexes, self._views)
-            while len(self._handles) > _HANDLES:
-                self._handles.popitem(last=False)
+        handle = self._handles.pop(id, None) or ThreadHandle(self, Place(self._root, id), self._indexes, self._views)
+        self._handles[id] = handle  # the last one now
+        while len(self._handles) > _HANDLES:
+            self._handles.popitem(last=False)
         return handle
+
+    def _recent_handles(self) -> list[ThreadHandle]:
+        return list(self._handles.values())[: -_RECENT - 1 : -1]
 
     def __getitem__(self, id: str) -> ThreadHandle:
         """Give the handle of a thread that exists.
@@ -90,6 +96,12 @@ class Threads:
     def ids(self) -> list[str]:
         """Give the ids of all threads, in the order of their names on disk."""
         return list(self._documents.ids())
+
+    def called(self, name: str) -> set[str]:
+        """Give the ids of the threads that are called a name, whatever its case; every meta.json that can be read is read."""
+        wanted = name.casefold()
+        rows = ((fields["id"], fields.get("name")) for fields in self._documents.all())
+        return {id for id, called in rows if isinstance(called, str) and called.casefold() == wanted}
 
     def logs(self) -> Iterator[tuple[str, str]]:
         """Give the id of each thread and the path of its messages, in the order of their names; of some neither need exist."""
@@ -128,10 +140,10 @@ class Threads:
 
     def last_activity(self, info: ThreadInfo) -> int:
         """Give the time of a thread's newest message or run, or of its last upsert, whichever is latest (Unix seconds)."""
-        thread = self.handle(info.id)
-        written = last_id(thread.place.path(layout.CONTENT))  # what `DataStore` keeps is no message
-        times = (_seconds(info.updated_at), thread.messages.last_time(), clock.seconds_of(written) if written else 0)
-        return max(times)
+        place = Place(self._root, info.id)
+        messages = TreeReader(place, self._indexes)  # no handle: a listing would push out those in use
+        written = last_id(place.path(layout.CONTENT))  # what `DataStore` keeps is no message
+        return max(_seconds(info.updated_at), messages.last_time(), clock.seconds_of(written) if written else 0)
 
     def with_message(self, message_id: str) -> ThreadHandle:
         """Find the thread that holds a message, by the message's id alone; see `Finder.find`.
@@ -241,9 +253,7 @@ class Threads:
         Crash: The name is noted and taken, or only noted: then the thread's own name counts.
         Concurrency: The last one counts.
         """
-        for what, value in (("name", name), ("rollout_path", rollout_path)):
-            if not isinstance(value, (str, type(None))):
-                raise ValueError(f"{what} must be a string or None, not {type(value).__name__}")
+        _check_texts(name=name, rollout_path=rollout_path)
         updated_at = whole("updated_at", updated_at)
         codec.check_json([name, updated_at, rollout_path], "the name")
         thread = self.handle(id)
@@ -325,8 +335,11 @@ class Threads:
 
     def rebuild_index(self) -> None:
         """Note the names of all threads in a session index that was lost; see `SessionIndex.rebuild`."""
+        self._index.rebuild()
+
+    def _named(self) -> Iterator[Named]:
         named = (info for info in self if info.name is not None)
-        self._index.rebuild(lambda: ((one.id, one.name, _seconds(one.updated_at), one.rollout_path) for one in named))
+        return ((one.id, one.name, _seconds(one.updated_at), one.rollout_path) for one in named)
 
     def _locked(self, thread: ThreadHandle) -> Together:
         self._root.check_writable()
@@ -345,11 +358,19 @@ class Threads:
         document.write(self._root, self._documents.path(thread.id), fields, old)
 
     def _note(self, fields: Object) -> None:
-        self._index.note(fields["id"], fields.get("name"), fields["updated_at"], fields.get("rollout_path"))
+        name, rollout_path = fields.get("name"), fields.get("rollout_path")
+        _check_texts(name=name, rollout_path=rollout_path)
+        self._index.note(fields["id"], name, _seconds(fields["updated_at"]), rollout_path)
+
+
+def _check_texts(**values: Json) -> None:
+    for what, value in values.items():
+        if not isinstance(value, (str, type(None))):
+            raise ValueError(f"{what} must be a string or None, not {type(value).__name__}")
 
 
 def _seconds(time: Json) -> int:
-    return time if isinstance(time, int) else 0
+    return time if type(time) is int else 0
 
 
 def _info(fields: Object) -> ThreadInfo:

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fsstore.codec import Json
+    from fsstore.codec import Json, Object
     from fsstore.resources.place import Place
 
 
@@ -50,18 +50,43 @@ class Tools:
         Crash: The old set or the new one.
         Concurrency: The last set counts, whole.
         """
-        rows = list(map(_checked, tools))
-        positions = [row["position"] for row in rows]
-        twice = sorted({position for position in positions if positions.count(position) > 1})
-        if twice:
-            raise ValueError(f"position {twice[0]} is given twice: each tool needs one of its own")
+        rows = _rows(tools)
         with self._place.lock_existing():
             old = document.read_any(self._path)
             kept = document.content(old) if old else {}
             document.write(self._place.root, self._path, {**kept, "id": self._place.id, "tools": rows}, old)
 
+    def insert(self, tools: Iterable[DynamicToolRecord], version: str) -> bool:
+        """Give the thread a set of tools where it never had one; say whether. `version` is the id of the write.
 
-def _checked(tool: DynamicToolRecord) -> Json:
+        Raises:
+            ThreadNotFoundError: The thread does not exist.
+            ValueError: As `replace`.
+
+        On disk: tools.json.
+        Crash: The set is there, or not.
+        Concurrency: Of two at once one says True.
+        """
+        rows = _rows(tools)
+        with self._place.lock_existing():
+            return document.insert(self._place.root, self._path, {"id": self._place.id, "tools": rows}, version)
+
+
+def _rows(tools: Iterable[DynamicToolRecord]) -> list[Object]:
+    rows = list(map(checked, tools))
+    positions = [row["position"] for row in rows]
+    twice = sorted({position for position in positions if positions.count(position) > 1})
+    if twice:
+        raise ValueError(f"position {twice[0]} is given twice: each tool needs one of its own")
+    return rows
+
+
+def checked(tool: DynamicToolRecord) -> Object:
+    """Give a tool as tools.json has it.
+
+    Raises:
+        ValueError: As `Tools.replace`.
+    """
     what = f"tool {str(tool.name)[:60]!r}"
     if type(tool.position) is not int or tool.position < 0:
         raise ValueError(f"{what}: position must be an integer of 0 or more, not {tool.position!r}")

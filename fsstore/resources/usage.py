@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_COUNTS = ("tokens", "seconds", "continuations")
-
 
 @dataclass(slots=True)
 class Sums:
@@ -58,11 +56,13 @@ class UsageView(View):
             return
         if record.get("type") != "goal":
             raise Unfit("unknown-type", f"a record of unknown type {str(record.get('type'))[:60]!r}")
-        epoch, numbers = record.get("epoch"), [record.get("at"), *(record.get(name, 0) for name in _COUNTS)]
-        if not isinstance(epoch, str) or any(type(number) is not int for number in numbers):
+        epoch, at = record.get("epoch"), record.get("at")
+        tokens, seconds, continuations = record.get("tokens", 0), record.get("seconds", 0), record.get("continuations", 0)
+        if not (isinstance(epoch, str) and type(at) is type(tokens) is type(seconds) is type(continuations) is int):
             raise Unfit("bad-record", "its epoch, its time or a count is none")
-        at, tokens, seconds, continuations = numbers
-        sums = self.epochs.setdefault(epoch, Sums())
+        sums = self.epochs.get(epoch)
+        if sums is None:
+            sums = self.epochs[epoch] = Sums()
         sums.tokens += tokens
         sums.seconds += seconds
         sums.continuations += continuations

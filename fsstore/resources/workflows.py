@@ -64,6 +64,17 @@ class Workflows:
         """
         self._put(run, create=False)
 
+    def insert(self, run: WorkflowRun, version: str) -> bool:
+        """Add a workflow run where nothing ever stood under its id; say whether. `version` is the id of the write.
+
+        On disk: workflows/<workflow run>/run.json.
+        Crash: The run is there, or not.
+        Concurrency: Of two at once one says True.
+        """
+        fields = run.over(None)
+        with self.locked(run.id):
+            return self._runs.insert(run.id, fields, version)
+
     def handle(self, id: str) -> WorkflowHandle:
         """Give a run's handle, whether it is there or not; touches no disk."""
         return WorkflowHandle(self, self._root, self._runs, id)
@@ -281,6 +292,26 @@ class Parts(Generic[R]):
         """
         self._put(part, create=False)
 
+    def insert(self, part: R, version: str) -> bool:
+        """Add a part where nothing ever stood under its id; say whether. `version` is the id of the write.
+
+        A part that it names need not be there: it shows None until that is.
+
+        Raises:
+            NotFoundError: The run does not exist.
+            ValueError: The part names another run.
+
+        On disk: One document in the directory of its kind.
+        Crash: The part is there, or not.
+        Concurrency: Of two at once one says True.
+        """
+        self._check_run(part)
+        fields = part.over(None)
+        with self._run.locked():
+            if not self._run.is_there():
+                raise self._run.missing()
+            return self._documents.insert(part.id, fields, version)
+
     def get(self, id: str) -> R | None:
         """Read a part, or None where there is none.
 
@@ -359,9 +390,12 @@ class Parts(Generic[R]):
             self._check(part)
             return self._part(self._documents.put(part.id, change), {})
 
-    def _check(self, part: R) -> None:
+    def _check_run(self, part: R) -> None:
         if part.workflow_run_id != self._run.id:
             raise ValueError(f"{self._what} {part.id} names workflow run {part.workflow_run_id}, not {self._run.id}")
+
+    def _check(self, part: R) -> None:
+        self._check_run(part)
         for name, documents in self._references.items():
             id = getattr(part, name)
             if id is not None and id not in documents:

@@ -80,8 +80,8 @@ class _Check:
         yield from self._collection(f"{self._root}/{layout.JOBS}", {"status": JobStateStatus})
         yield from self._view(f"{self._root}/{layout.PROMPTS}", PromptsView)
         yield from self._collection(f"{self._root}/{layout.RECIPES}", {}, recipes.flaw)
-        yield from self._directories(layout.THREADS, "threads", self._thread)
-        yield from self._directories(layout.WORKFLOWS, "workflow runs", self._workflow)
+        yield from self._directories(layout.THREADS, "a thread", self._thread)
+        yield from self._directories(layout.WORKFLOWS, "a workflow run", self._workflow)
         yield from self._temporary()
         yield from self._stamps()
 
@@ -98,7 +98,7 @@ class _Check:
         for name in fs.names(f"{self._root}/{below}"):
             path = f"{self._root}/{below}/{name}"
             if not fs.is_directory(path):
-                yield self._problem(path, None, "stranger", f"only directories of {what} belong here, and no links")
+                yield self._problem(path, None, "stranger", f"only the directory of {what} belongs here, and no link")
                 continue
             try:
                 id = layout.decode_name(name)
@@ -123,7 +123,7 @@ class _Check:
         yield from self._view(f"{directory}/{layout.CONTENT}", StrictContentView)
         yield from self._view(f"{directory}/{layout.REWIND}", RewindView)
         runs = f"{directory}/{layout.RUNS}".removeprefix(f"{self._root}/")
-        yield from self._directories(runs, "runs", self._run)
+        yield from self._directories(runs, "a run", self._run)
 
     def _run(self, directory: str, id: str | None, name: str) -> Iterator[Problem]:
         status = f"{directory}/{layout.STATUS}"

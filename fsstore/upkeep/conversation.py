@@ -6,13 +6,14 @@ import contextlib
 import json
 from dataclasses import dataclass, field
 
+from fsstore.codec import ABSENT
 from fsstore.errors import CorruptError, FormatError, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from fsstore.codec import Json, Object
+    from fsstore.codec import Absent, Json, Object
 
 #: Keys that an import gives itself; a source's own key of such a name is kept under `source`.
 _TAKEN = frozenset(("id", "parent_id", "given_id", "role", "content", "item", "created_at", "run_id", "source"))
@@ -23,7 +24,7 @@ class SourceError(StoreError, ValueError):
 
     Attributes:
         file: The file, as its caller calls it.
-        place: Where in it: a line or an entry.
+        place: Where in it: a line or an entry; empty where it is the file as a whole.
     """
 
     def __init__(self, file: str, place: str, reason: str) -> None:
@@ -32,7 +33,7 @@ class SourceError(StoreError, ValueError):
         self.place = place
 
     def __str__(self) -> str:
-        return f"{self.file}, {self.place}: {self.reason}"
+        return f"{self.file}, {self.place}: {self.reason}" if self.place else f"{self.file}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ class Turn:
         parent: The position of the turn above it, which stands before it; None for a root.
         given_id: The source's own id, where it has one.
         time: Milliseconds since 1970, 0 where the source does not say.
+        item: A structured payload, None for null; absent where there is none.
         extra: Every other key of the source.
     """
 
@@ -53,6 +55,7 @@ class Turn:
     parent: int | None
     given_id: str | None = None
     time: int = 0
+    item: Json | Absent = ABSENT
     extra: Object = field(default_factory=dict)
 
 
@@ -63,14 +66,14 @@ class Conversation:
     Attributes:
         thread_id: The source's id of it.
         turns: Its messages, parents before children.
-        leaf: The position of the turn that is to be the current leaf; None for the last one.
+        leaf: The position of the turn that is to be the current leaf, None for none; absent for the last one.
         metadata: What the source says of the whole.
         place: Where in the file it stands, for error messages.
     """
 
     thread_id: str
     turns: list[Turn]
-    leaf: int | None = None
+    leaf: int | Absent | None = ABSENT
     metadata: Object = field(default_factory=dict)
     place: str = ""
 

@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 
 from fsstore import clock, codec
+from fsstore.codec import ABSENT
 from fsstore.errors import AlreadyExistsError
 from fsstore.records.threads import ThreadInfo
 from fsstore.upkeep import oasst, sharegpt
@@ -68,38 +69,86 @@ def import_stream(store: Store, format: str, stream: BinaryIO, name: str) -> Ite
     """
     for conversation in FORMATS[format](stream, name):
         with reading(name, conversation.place):
-            imported = _add(store, conversation)
+            times = [turn.time for turn in conversation.turns if turn.time]
+            imported = add_conversation(store, conversation, _info(conversation, times), min(times, default=0))
         yield imported
 
 
-def _add(store: Store, conversation: Conversation) -> Imported:
+def add_conversation(store: Store, conversation: Conversation, info: ThreadInfo, time: int) -> Imported:
+    """Begin the thread of a conversation, where it is not there, and add the messages that it does not know.
+
+    Args:
+        store: Where to.
+        conversation: The messages.
+        info: What the thread is; it counts only where the thread is new.
+        time: When the thread began, in milliseconds since 1970.
+
+    Raises:
+        ValueError: Something that the store cannot hold; nothing was changed.
+
+    On disk: meta.json, with the thread's name before that; then the messages in one write.
+    Crash: The thread may be there without its messages; the same import completes it.
+    Concurrency: The same import twice at once adds every message once.
+    """
     thread = store.thread(conversation.thread_id)
     records = _records(conversation)
     codec.check_json(records, "the conversation")  # before the thread is begun
-    is_new = _begin(store, conversation)
+    is_new = _begin(store, info, time)
     differing = 0 if is_new else _count_differing(thread, records)
     if differing:
         return Imported(thread_id=thread.id, is_new=False, added=0, known=len(records) - differing, differing=differing)
-    leaf = None if conversation.leaf is None else records[conversation.leaf]["id"]
+    leaf = records[conversation.leaf]["id"] if isinstance(conversation.leaf, int) else conversation.leaf
     added = thread.messages.import_records(records, leaf_id=leaf)
     return Imported(thread_id=thread.id, is_new=is_new, added=len(added), known=len(records) - len(added))
 
 
-def _begin(store: Store, conversation: Conversation) -> bool:
-    """Begin the thread, the same bytes on every machine; say whether it is new."""
-    id, turns = conversation.thread_id, conversation.turns
-    if id in store.threads:
-        return False
-    times = [turn.time for turn in turns if turn.time]
-    info = ThreadInfo(
-        id=id,
+class DerivedIds:
+    """Ids made of a source's own ids and times: the same on every machine, ascending in the order of asking.
+
+    Args:
+        thread_id: The thread, or whatever else has ids of its own in the source.
+    """
+
+    def __init__(self, thread_id: str) -> None:
+        self._thread_id = thread_id
+        self._stamp = -1
+
+    def next(self, time: int, key: str) -> str:
+        """Give the next id.
+
+        Args:
+            time: Milliseconds since 1970.
+            key: What the source calls it.
+
+        Raises:
+            ValueError: A time after the year 3000.
+        """
+        self._stamp = max(time << 12, self._stamp + 1)
+        digest = hashlib.sha256(f"{self._thread_id}\0{key}".encode()).digest()
+        bits = int.from_bytes(digest[:8], "big") >> 2 | 1 << 63  # the variant and 62 bits
+        id = clock.spell_id(self._stamp, clock.suffix_of(bits))
+        if not clock.is_id(id):
+            raise ValueError("a time after the year 3000")
+        return id
+
+
+def _info(conversation: Conversation, times: list[int]) -> ThreadInfo:
+    turns = conversation.turns
+    return ThreadInfo(
+        id=conversation.thread_id,
         preview=" ".join(turns[0].content.split())[:_PREVIEW] if turns else "",
         created_at=min(times, default=0) // 1000,
         updated_at=max(times, default=0) // 1000,
         metadata=conversation.metadata,
     )
+
+
+def _begin(store: Store, info: ThreadInfo, time: int) -> bool:
+    """Begin the thread, the same bytes on every machine; say whether it is new."""
+    if info.id in store.threads:
+        return False
     try:
-        store.threads.add(info, version=_derive(min(times, default=0) << 12, id, "meta"))
+        store.threads.add(info, version=DerivedIds(info.id).next(time, "meta"))
     except AlreadyExistsError:  # begun meanwhile by another process
         return False
     return True
@@ -108,27 +157,19 @@ def _begin(store: Store, conversation: Conversation) -> bool:
 def _records(conversation: Conversation) -> list[Object]:
     """Give the messages under their derived ids, ascending in the order of the log."""
     records: list[Object] = []
-    stamp = -1
+    ids = DerivedIds(conversation.thread_id)
     for at, turn in enumerate(conversation.turns):
-        stamp = max(turn.time << 12, stamp + 1)
-        id = _derive(stamp, conversation.thread_id, str(at) if turn.given_id is None else turn.given_id)
+        id = ids.next(turn.time, str(at) if turn.given_id is None else turn.given_id)
         parent = None if turn.parent is None else records[turn.parent]["id"]
         records.append({**_fields(turn), "id": id, "parent_id": parent})
     return records
 
 
 def _fields(turn: Turn) -> Object:
-    named = {} if turn.given_id is None else {"given_id": turn.given_id}
+    named: Object = {} if turn.given_id is None else {"given_id": turn.given_id}
+    if turn.item is not ABSENT:
+        named["item"] = turn.item
     return {**turn.extra, **named, "role": turn.role, "content": turn.content, "created_at": turn.time // 1000}
-
-
-def _derive(stamp: int, thread_id: str, key: str) -> str:
-    """Make an id of a time and of what the source calls a message."""
-    digest = hashlib.sha256(f"{thread_id}\0{key}".encode()).digest()
-    id = clock.spell_id(stamp, clock.suffix_of(int.from_bytes(digest[:8], "big") >> 2 | 1 << 63))  # variant and 62 bits
-    if not clock.is_id(id):
-        raise ValueError("a time after the year 3000")
-    return id
 
 
 def _count_differing(thread: ThreadHandle, records: list[Object]) -> int:

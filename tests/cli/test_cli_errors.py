@@ -13,7 +13,8 @@ from command import COMMAND, begun, environment, fsstore, terminal
 
 from fsstore import Store
 
-COMMANDS = ["append", "demo", "import", "ls", "prompts", "search", "sessions", "show", "stats", "tree"]
+COMMANDS = ["append", "archive", "checkpoints", "demo", "goal", "import", "jobs", "ls", "prompts"]
+COMMANDS += ["rename", "rm", "search", "sessions", "show", "stats", "tree", "workflows"]
 
 
 def python(code: str) -> list[str]:

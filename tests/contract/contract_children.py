@@ -45,6 +45,11 @@ def holding(root: Path, thread_id: str) -> contextlib.AbstractContextManager[Cal
     return _ready("hold", root, thread_id)
 
 
+def holding_jobs(root: Path) -> contextlib.AbstractContextManager[Callable[[], None]]:
+    """Have another process hold the lock of the jobs."""
+    return _ready("hold_jobs", root)
+
+
 def appending_slowly(root: Path, thread_id: str, text: str) -> contextlib.AbstractContextManager[Callable[[], None]]:
     """Have another process append, and stand just before its write."""
     return _ready("append_slowly", root, thread_id, text)
@@ -82,6 +87,11 @@ def _die() -> None:
 def hold(root: str, thread_id: str) -> None:
     store = Store.open(root, read_only=True)  # which leaves what a crash left
     with store._root.locks[store.thread(thread_id).place.stripe]:
+        _wait()
+
+
+def hold_jobs(root: str) -> None:
+    with Store.open(root, read_only=True)._root.locks["jobs"]:
         _wait()
 
 

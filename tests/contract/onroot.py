@@ -6,7 +6,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from fsstore import ThreadStore
+from fsstore.disk import fs
 
 #: What JSON does not give back exactly, by the name that a failing test shows.
 NOT_JSON = {
@@ -21,6 +24,17 @@ NOT_JSON = {
     "bytes": b"raw",
     "number-as-key": {1: "one"},
     "object": object(),
+}
+
+#: Bytes that are no document.
+CORRUPT = {
+    "empty": b"",
+    "torn": b'{"id": "t", "vers',
+    "null": b"null",
+    "list": b"[1]",
+    "without-versions": b'{"id": "t"}',
+    "no-utf-8": b"\xff\xfe",
+    "nul": b"\0" * 80,
 }
 
 #: Ids that a file system would not keep apart, or not keep at all.
@@ -66,14 +80,31 @@ def edit(path: Path, change: Callable[[dict[str, object]], object]) -> None:
     path.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
 
 
+def in_thread(root: Path, thread_id: str, *names: str) -> Path:
+    """Give the path of something in a thread's directory."""
+    return ThreadStore(root).thread_dir(thread_id).joinpath(*names)
+
+
+def refuse_to_open(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """Have the system refuse to open every file in whose path a text stands."""
+    opened = fs.open_fd
+
+    def refuse(path: str, *args: object, **named: object) -> int:
+        if part in str(path):
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, *args, **named)
+
+    monkeypatch.setattr(fs, "open_fd", refuse)
+
+
 def meta(root: Path, thread_id: str) -> Path:
     """Give the path of a thread's own document."""
-    return ThreadStore(root).thread_dir(thread_id) / "meta.json"
+    return in_thread(root, thread_id, "meta.json")
 
 
 def log(root: Path, thread_id: str) -> Path:
     """Give the path of a thread's messages."""
-    return ThreadStore(root).thread_dir(thread_id) / "messages.jsonl"
+    return in_thread(root, thread_id, "messages.jsonl")
 
 
 def rows(path: Path) -> list[dict[str, object]]:

@@ -32,7 +32,6 @@ from fsstore import (
     ThreadStore,
     clock,
 )
-from fsstore.disk import fs
 
 FULL = ThreadMetadata(
     id="t",
@@ -380,16 +379,9 @@ def test_a_document_in_another_threads_place_is_corrupt(state: StateStore, root:
 
 
 def test_a_refusal_of_the_system_is_never_taken_for_a_missing_thread(
-    state: StateStore, root: Path, thread: str, monkeypatch: pytest.MonkeyPatch
+    state: StateStore, thread: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = fs.open_fd
-
-    def refuse(path: str, *args: object, **named: object) -> int:
-        if "threads" in str(path):
-            raise PermissionError(13, "Permission denied", path)
-        return opened(path, *args, **named)
-
-    monkeypatch.setattr(fs, "open_fd", refuse)
+    onroot.refuse_to_open(monkeypatch, "threads")
     for call in (state.get_thread, state.list_messages, state.mark_archived, state.clear_messages):
         with pytest.raises(PermissionError):
             call(thread)

@@ -344,6 +344,8 @@ def test_the_names_of_the_contract_come_from_the_package() -> None:
         " ThreadNotFoundError MessageNotFoundError RunNotFoundError RunStepNotFoundError AlreadyExistsError InvalidNameError"
         " RunInTerminalStateError LockTimeoutError SyncFailedError CorruptError FormatError ReadOnlyError"
         " ThreadHandle RunHandle Message ThreadInfo RunInfo StepInfo"
+        " ThreadGoalRecord ThreadGoalStatus CheckpointRecord CheckpointNotFoundError DynamicToolRecord JobStateRecord"
+        " JobStateStatus WorkflowRun BranchRun LeafRun ControlNodeRun TeacherCandidate WorkflowHandle"
     )
     assert set(names.split()) <= set(fsstore.__all__)
     assert all(getattr(fsstore, name) is not None for name in names.split())

@@ -7,12 +7,13 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from fsstore import Store
 
 STATUSES = ("none", "queued", "in_progress", "completed")
 #: What `check` may find where writers were killed.
-KILLS_LEAVE = frozenset(("torn", "leftover-temp", "no-meta", "stale-cache"))
+KILLS_LEAVE = frozenset(("torn", "leftover-temp", "no-meta", "no-run", "stale-cache"))
 
 
 class Notes:
@@ -39,6 +40,10 @@ class Claims:
         self.deleting: set[str] = set()
         self.deleted: set[str] = set()
         self.runs: dict[tuple[str, str], str] = {}
+        self.leaves: set[tuple[str, str]] = set()
+        self.spending: Counter[str] = Counter()
+        self.spent: Counter[str] = Counter()
+        self.counts: dict[tuple[str, str, str], int] = {}
         self.errors: list[str] = []
         for path in notes:
             for line in path.read_bytes().split(b"\n")[:-1]:  # the last one may be torn: its writer was told nothing more
@@ -46,7 +51,8 @@ class Claims:
                 getattr(self, f"_{what}")(*details)
 
     def __len__(self) -> int:
-        return len(self.messages) + len(self.created) + len(self.deleted) + len(self.runs)
+        single = (self.messages, self.created, self.deleted, self.runs, self.leaves, self.counts)
+        return sum(map(len, single)) + sum(self.spent.values())
 
     def _append(self, thread: str, token: str) -> None:
         self.messages.add((thread, token))
@@ -62,6 +68,19 @@ class Claims:
 
     def _run(self, thread: str, run: str, status: str) -> None:
         self.runs[thread, run] = status
+
+    def _leaf(self, workflow: str, leaf: str) -> None:
+        self.leaves.add((workflow, leaf))
+
+    def _spending(self, thread: str) -> None:
+        self.spending[thread] += 1
+
+    def _spent(self, thread: str) -> None:
+        self.spent[thread] += 1
+
+    def _count(self, kind: str, place: str, name: str, number: str) -> None:
+        """What is counted up by one writer; see `_counted`."""
+        self.counts[kind, place, name] = int(number)
 
     def _error(self, trace: str) -> None:
         self.errors.append(trace)
@@ -82,7 +101,12 @@ def broken_claims(root: Path, notes: Callable[[], Iterable[Path]]) -> Iterator[s
             tokens[id] = Counter(str(message.content).partition("|")[0] for message in messages)
             yield from (f"{id}: {token} is there {n} times" for token, n in tokens[id].items() if n > 1)
         runs = {at: store.thread(at[0]).runs.get(at[1]) for at in claims.runs}
-        deleting = Claims(notes()).deleting  # also by those who went on while this was read
+        leaves = {(run.id, leaf.id) for run in store.workflows for leaf in store.workflows[run.id].leaves}
+        sums = {id: store.thread(id).goal.get() for id in claims.spent}
+        counted = {at: _counted(store, *at) for at in claims.counts}
+        newest = {id: store.thread(id).checkpoints.newest() for kind, id, _ in claims.counts if kind == "checkpoint"}
+        now = Claims(notes())  # also what those did who went on while this was read
+        deleting = now.deleting
         yield from (f"thread {id} is gone" for id in claims.created - deleting - there)
         for id, token in claims.messages:
             if id not in deleting and not tokens.get(id, Counter())[token]:
@@ -91,6 +115,33 @@ def broken_claims(root: Path, notes: Callable[[], Iterable[Path]]) -> Iterator[s
             info = runs[id, run]
             if id not in deleting and STATUSES.index(str(info.status) if info else "none") < STATUSES.index(status):
                 yield f"{id}: run {run} is {info}, not {status}"
+        yield from (f"leaf {leaf} of workflow run {run} is lost" for run, leaf in claims.leaves - leaves if run not in deleting)
+        for id, goal in sums.items():
+            used = goal.tokens_used if goal else -1
+            if id not in deleting and not claims.spent[id] <= used <= now.spending[id]:
+                yield f"{id}: {used} were spent, not {claims.spent[id]} to {now.spending[id]}"
+        for at, number in claims.counts.items():
+            if at[1] not in deleting and counted[at] < number:
+                yield f"{at} is {counted[at]}, not {number}"
+        yield from (f"{id} has no newest checkpoint" for id, one in newest.items() if one is None and id not in deleting)
+
+
+def state(number: int) -> dict[str, Any]:
+    """The state of a checkpoint that counts."""
+    return {"number": number, "text": "x" * (number % 5 * 2_000)}
+
+
+def _counted(store: Store, kind: str, place: str, name: str) -> int:
+    """Give how far something has counted: a checkpoint's state, a field of a job, the name of a thread that is not here."""
+    if kind == "checkpoint":
+        checkpoint = store.thread(place).checkpoints.get(name)
+        number: int = checkpoint.state["number"] if checkpoint else -1
+        assert checkpoint is None or checkpoint.state == state(number)
+        return number
+    if kind == "job":
+        job = store.jobs.get(place)
+        return int(job.extra.get(name, -1)) if job else -1
+    return int(store.names.get(place) or -1)
 
 
 def stuck(root: Path) -> Iterator[str]:
@@ -102,6 +153,12 @@ def stuck(root: Path) -> Iterator[str]:
             new = messages.append("user", content(f"after-{len(before)}"))
             if [message.id for message in store.thread(id).messages.branch()] != [*before, new.id]:
                 yield f"{id}: an append after the crash cannot be read"
+            goal = store.thread(id).goal
+            if goal.get() and not goal.get() == goal.accrue(tokens=0, now=0) == goal.get():
+                yield f"{id}: an accrual of nothing after the crash gives {goal.get()}"
+            store.thread(id).checkpoints.save("after", len(before))
+            if store.thread(id).checkpoints.newest().state != len(before):
+                yield f"{id}: a checkpoint after the crash is not the newest"
         yield from (f"check finds {problem}" for problem in store.check() if problem.kind not in KILLS_LEAVE)
 
 

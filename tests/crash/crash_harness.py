@@ -104,6 +104,7 @@ def view(root: Path) -> View:
     with Store.open(root, read_only=True) as store:
         threads = {id: {**_view_thread(store.thread(id)), "data": _view_data(store, id)} for id in store.threads.ids()}
         index = store.threads._index
+        index.called("")  # reads it
         called = index._view
         names = store.names.get_all({*threads, *called.names})
         words = {*called.spoken, *(name for name in names.values() if name is not None)}
@@ -382,16 +383,26 @@ def _read_back(after: View, before: View, message: Any, accrued: Any) -> Iterato
 
 
 def then_another(
-    operation: Operation, tmp_path: Path, seed: int, *, durability: str = "full", dies_at: int | None = None
+    operation: Operation,
+    tmp_path: Path,
+    seed: int,
+    *,
+    durability: str = "full",
+    dies_at: int | None = None,
+    begun: bool = False,
 ) -> Iterator[str]:
     """Let one process do the operation, or die before a call of it; let another one go on and be acknowledged; cut the power.
 
-    Give what is wrong: all that stood there before, and all that the second one did, must be there.
+    Give what is wrong: all that stood there before, and all that the second one did, must be there. `begun`: the second one
+    has written before the first one, and so has its files open.
     """
     world, place = tmp_path / "world", tmp_path / "after"
     world.mkdir()
     root = world / operation.place
     operation.prepare(Desk(root))
+    second = Desk(root)
+    if begun:
+        _go_on_as_another(second, "at first")
     views = [view(root)]
     made = made_on(Image.read(str(world))[0])
     real_pid, fs.pid = fs.pid, dead_pid
@@ -403,7 +414,7 @@ def then_another(
                     step(desk)
                     views.append(view(root))
             recorder.dies_at = None
-            _go_on_as_another(Desk(root))
+            _go_on_as_another(second, SECOND)
             views.append(view(root))
     finally:
         fs.pid = real_pid
@@ -420,13 +431,13 @@ def then_another(
 SECOND = "by the second process"
 
 
-def _go_on_as_another(desk: Desk) -> None:
-    desk.store.threads.create("second")  # without a name: nothing that syncs what the first one began
+def _go_on_as_another(desk: Desk, told: str) -> None:
+    desk.store.threads.create(told)  # without a name: nothing that syncs what the first one began
     for id in desk.store.threads.ids():
-        desk[id].messages.append("user", SECOND)
+        desk[id].messages.append("user", told)
         desk[id].goal.accrue(tokens=1000)
     for run in desk.store.workflows:
-        desk.store.workflows[run.id].leaves.create(SECOND, leaf_id="x")
+        desk.store.workflows[run.id].leaves.create(told, leaf_id="x")
 
 
 def _missing(views: list[View], seen: View) -> Iterator[str]:
@@ -445,7 +456,7 @@ def _missing(views: list[View], seen: View) -> Iterator[str]:
         first, left = (one.get("data", {"runs": []})["runs"] for one in (before["threads"].get(id, {}), found))
         if {run.id for run in first} - {run.id for run in left}:
             yield f"runs of {id!r} are gone: {left} is left of {first}"
-        if thread["goal"] != found["goal"]:
+        if thread["goal"] and _spent(thread["goal"]) != _spent(found["goal"]):
             yield f"the goal of {id!r}, on which the second one spent, is {found['goal']}, not {thread['goal']}"
     for run in wanted["workflows"]:
         leaves = [leaf.id for other in seen["workflows"] if other["id"] == run["id"] for leaf in other["leaves"]]
@@ -460,6 +471,10 @@ def _missing(views: list[View], seen: View) -> Iterator[str]:
     for id in before["threads"].keys() - seen["threads"].keys():
         if id not in seen["deleted"]:
             yield f"thread {id!r} is gone, and nothing remembers its deletion"
+
+
+def _spent(goal: Any) -> Any:
+    return goal and (goal.goal_id, goal.tokens_used, goal.time_used_seconds, goal.continuation_count)
 
 
 #: What of a thread or a workflow run follows from what is looked at in other ways.

@@ -3,97 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-import pytest
 from crash_harness import Desk, Operation, View
+from crash_scenes import (
+    TOOLS,
+    checkpoints,
+    conversation,
+    deleted,
+    ending_in,
+    everything,
+    goal,
+    half_deleted,
+    half_deleted_trace,
+    index_of,
+    jobs,
+    ledger_of,
+    lost_index,
+    messages_of,
+    names,
+    namesakes,
+    nothing,
+    run,
+    spent,
+    tainted,
+    thread,
+    tools,
+    trace,
+    unsorted,
+)
 from data_operations import DATA
 from session_operations import SESSIONS
 
 from fsstore import (
+    BranchRun,
+    JobStateRecord,
+    LeafRun,
     Run,
     RunError,
     RunStep,
     StateStore,
     Thread,
+    ThreadGoalRecord,
     ThreadMessage,
     ThreadMetadata,
     ThreadStore,
+    WorkflowRun,
 )
-from fsstore.disk import fs
-from fsstore.testing.trace import Killed
 
-NO_META = frozenset(("no-meta",))
+NO_META, NO_RUN = frozenset(("no-meta",)), frozenset(("no-run",))
 LONG = "x" * 30_000
 BATCH = 5
-
-
-def nothing(desk: Desk) -> None:
-    """No store yet."""
-
-
-def thread(desk: Desk) -> Any:
-    return desk.store.threads.create("t", name="Fix the parser", cwd="/repo")
-
-
-def conversation(desk: Desk) -> None:
-    """A branching tree of four messages, the current leaf being the last."""
-    messages = thread(desk).messages
-    question = messages.append("user", "Why is the sky blue?")
-    messages.append("assistant", "Rayleigh scattering.", item={"usage": 3})
-    messages.fork(question.id, "assistant", "Air scatters blue light most.")
-    messages.append("user", "Thanks … schön!")
-    desk.store.close()
-
-
-def torn(tail: bytes) -> Any:
-    def prepare(desk: Desk) -> None:
-        conversation(desk)
-        with open(desk["t"].messages.path, "ab") as log:
-            log.write(tail)
-
-    return prepare
-
-
-def unsorted(desk: Desk) -> None:
-    conversation(desk)
-    path = desk["t"].messages.path
-    with open(path, "rb") as log:
-        first, second, *rest = log.read().splitlines(keepends=True)
-    with open(path, "wb") as log:
-        log.writelines((second, *rest, first))
-
-
-def tainted(desk: Desk) -> None:
-    conversation(desk)
-    messages = desk["t"].messages
-    with open(messages._log._taint, "wb"):
-        pass
-
-
-def run(desk: Desk) -> None:
-    conversation(desk)
-    desk["t"].runs.create("r", model="m").steps.create("s")
-
-
-def deleted(desk: Desk) -> None:
-    conversation(desk)
-    desk["t"].delete()
-
-
-def half_deleted(desk: Desk) -> None:
-    """A process died in a deletion, before the directory was moved."""
-    conversation(desk)
-    with pytest.MonkeyPatch.context() as patch, suppress(Killed):
-        patch.setattr(fs, "rename", die)
-        desk["t"].delete()
-
-
-def die(*paths: str) -> None:
-    raise Killed
 
 
 def first(desk: Desk) -> str:
@@ -102,6 +64,14 @@ def first(desk: Desk) -> str:
 
 def append_more(desk: Desk) -> None:
     desk["t"].messages.append("user", "more")
+
+
+def spend(desk: Desk) -> None:
+    desk["t"].goal.accrue(tokens=250, seconds=12, now=150)
+
+
+def put_over(desk: Desk) -> None:
+    desk.store.threads.put(replace(desk["z-newer"].info(), name="Fix the parser", rollout_path="/rollouts/newest"))
 
 
 def long_thread(desk: Desk) -> None:
@@ -135,6 +105,11 @@ def holes(before: View, after: View) -> list[View]:
     return [with_some(before, after, kept) for subset in subsets for kept in subset]
 
 
+def noted(before: View, after: View) -> list[View]:
+    """The view in which the index has a thread's name, and the thread is not there yet."""
+    return [{**before, "names": after["names"], "paths": after["paths"]}]
+
+
 def batch(size: int) -> list[dict[str, Any]]:
     return [{"role": "user", "content": f"{n} " + "z" * size} for n in range(BATCH)]
 
@@ -154,27 +129,38 @@ STORE = [
         "create store, thread and message",
         (lambda desk: desk.store, thread, lambda desk: desk["t"].messages.append("user", "hi")),
         nothing,
+        noted,
         since=1,
         leaves=NO_META,
     ),
 ]
 THREADS = [
     Operation("create thread without a name", (lambda desk: desk.store.threads.create("t"),), leaves=NO_META),
-    Operation("create thread", (thread,), leaves=NO_META),
+    Operation("create thread", (thread,), between=noted, leaves=NO_META),
     Operation(
-        "create thread of a hashed name", (lambda desk: desk.store.threads.create("Ä/" * 300, name="long"),), leaves=NO_META
+        "create thread of a hashed name",
+        (lambda desk: desk.store.threads.create("Ä/" * 300, name="long"),),
+        between=noted,
+        leaves=NO_META,
     ),
     Operation(
         "put over a thread",
-        (state("upsert_thread", ThreadMetadata(id="t", name="New name", preview="p", updated_at=7)),),
+        (state("upsert_thread", ThreadMetadata(id="t", name="New name", rollout_path="/new", preview="p", updated_at=7)),),
         conversation,
     ),
-    Operation("put a new thread", (state("upsert_thread", ThreadMetadata(id="t", name="New name")),), leaves=NO_META),
+    Operation(
+        "put a new thread",
+        (state("upsert_thread", ThreadMetadata(id="new", name="Fix the parser", rollout_path="/new", updated_at=10**9)),),
+        namesakes,
+        noted,
+        leaves=NO_META,
+    ),
+    Operation("put over a thread the name of others", (put_over,), namesakes),
     Operation(
         "update thread", (state("set_thread_memory_mode", "t", "on"), state("set_thread_memory_mode", "t", None)), thread
     ),
     Operation("archive and unarchive", (state("mark_archived", "t"), state("mark_unarchived", "t")), conversation),
-    Operation("delete thread", (lambda desk: desk["t"].delete(),), run),
+    Operation("delete thread", (lambda desk: desk["t"].delete(),), everything),
     Operation(
         "delete thread just written by the same store",
         (lambda desk: desk["t"].messages.append("user", "late"), lambda desk: desk["t"].delete()),
@@ -183,14 +169,14 @@ THREADS = [
     Operation("open after an interrupted deletion", (lambda desk: desk.store,), half_deleted),
     Operation(
         "create a deleted thread again",
-        (thread, lambda desk: desk["t"].messages.append("user", "anew")),
+        (thread, lambda desk: desk["t"].messages.append("user", "anew"), lambda desk: desk["t"].goal.set("anew")),
         deleted,
         leaves=NO_META,
     ),
     Operation(
         "delete, create again, delete again",
         (lambda desk: desk["t"].delete(), thread, lambda desk: desk["t"].delete()),
-        conversation,
+        everything,
         leaves=NO_META,
     ),
     Operation("create_thread of ThreadStore", (server("create_thread", Thread(id="t", metadata={"a": 1})),), leaves=NO_META),
@@ -209,13 +195,17 @@ MESSAGES = [
     Operation(
         "append after a torn line",
         (append_more,),
-        torn(b'{"id":"0190a5b0-0000-7000-8000-00000000000a","parent_id":null,"role":"user","content":"half a'),
+        ending_in(
+            b'{"id":"0190a5b0-0000-7000-8000-00000000000a","parent_id":null,"role":"user","content":"half a', conversation
+        ),
     ),
-    Operation("append after a NUL tail", (append_more,), torn(b"\0" * 90)),
+    Operation("append after a NUL tail", (append_more,), ending_in(b"\0" * 90, conversation)),
     Operation(
         "append after a whole line without newline",
         (append_more,),
-        torn(b'{"id":"0f90a5b0-0000-7000-8000-00000000000a","parent_id":null,"role":"user","content":"whole"}'),
+        ending_in(
+            b'{"id":"0f90a5b0-0000-7000-8000-00000000000a","parent_id":null,"role":"user","content":"whole"}', conversation
+        ),
     ),
     Operation("extend", (lambda desk: desk["t"].messages.extend(batch(20)),), conversation, prefixes),
     Operation(
@@ -242,10 +232,10 @@ MESSAGES = [
     Operation(
         "append to an unsorted log",
         (append_more,),
-        unsorted,
+        unsorted(conversation, messages_of),
         leaves=frozenset(("unsorted",)),
     ),
-    Operation("append to a tainted log", (append_more,), tainted),
+    Operation("append to a tainted log", (append_more,), tainted(conversation, lambda desk: desk["t"].messages._log)),
     Operation(
         "append and close, which keeps a stamp",
         (
@@ -299,7 +289,192 @@ RUNS = [
         thread,
     ),
 ]
-OPERATIONS = [*STORE, *THREADS, *MESSAGES, *RUNS, *DATA, *SESSIONS]
+GOALS = [
+    Operation(
+        "set, put, update and delete goal",
+        (
+            lambda desk: desk["t"].goal.set("Ship 1.0", token_budget=1_000),
+            state("upsert_thread_goal", ThreadGoalRecord(thread_id="t", goal_id="g", objective="other", tokens_used=7)),
+            lambda desk: desk["t"].goal.update(objective="changed"),
+            lambda desk: desk["t"].goal.delete(),
+            lambda desk: desk["t"].goal.set("anew"),
+        ),
+        thread,
+    ),
+    Operation(
+        "put over a goal on which was spent, with its sums and with others",
+        (
+            lambda desk: desk["t"].goal.put(replace(desk["t"].goal.get(), status="paused")),
+            lambda desk: desk["t"].goal.update(tokens_used=5),
+            spend,
+            lambda desk: desk["t"].goal.set("another"),
+        ),
+        spent,
+    ),
+    Operation(
+        "first accrual, continuation and a stale one",
+        (
+            state("record_thread_goal_usage", "t", 250, 12, 150),
+            state("record_thread_goal_continuation", "t", 160),
+            lambda desk: desk["t"].goal.accrue(tokens=75, now=1),
+        ),
+        goal,
+    ),
+    Operation("accrual", (spend,), spent),
+    Operation("accruals of one store", (spend, spend, lambda desk: desk["t"].goal.note_continuation()), spent),
+    Operation(
+        "accrual after a torn line",
+        (spend,),
+        ending_in(b'{"id":"0190a5b0-0000-7000-8000-00000000000a","type":"goal","epoch":"01', spent, ledger_of),
+    ),
+    Operation("accrual after a NUL tail", (spend,), ending_in(b"\0" * 90, spent, ledger_of)),
+    Operation(
+        "accrual to an unsorted ledger",
+        (spend,),
+        unsorted(spent, ledger_of, twice=True),
+        leaves=frozenset(("unsorted", "duplicate-id")),
+    ),
+    Operation("accrual to a tainted ledger", (spend,), tainted(spent, lambda desk: desk["t"].goal.usage._log)),
+]
+CHECKPOINTS = [
+    Operation("first checkpoint", (lambda desk: desk["t"].checkpoints.save("a", {"files": 3}),), thread),
+    Operation("save over a checkpoint", (lambda desk: desk["t"].checkpoints.save("a", [None]),), checkpoints),
+    Operation(
+        "save and delete checkpoints",
+        (
+            state("save_checkpoint", "t", "c", LONG),
+            lambda desk: desk["t"].checkpoints.save("a", {"again": True}),
+            lambda desk: desk["t"].checkpoints.delete("a"),
+            lambda desk: desk["t"].checkpoints.delete("c"),
+            lambda desk: desk["t"].checkpoints.save("a", "anew"),
+        ),
+        checkpoints,
+    ),
+    Operation("delete checkpoint", (state("delete_checkpoint", "t", "b"),), checkpoints),
+]
+TOOL_SETS = [
+    Operation("first tools", (lambda desk: desk["t"].tools.replace(TOOLS),), thread),
+    Operation(
+        "replace tools",
+        (lambda desk: desk["t"].tools.replace(TOOLS[:1]), state("persist_dynamic_tools", "t", [])),
+        tools,
+    ),
+]
+JOBS = [
+    Operation("first job", (state("upsert_job", JobStateRecord(id="j", name="build", updated_at=5)),)),
+    Operation(
+        "put, update and delete jobs",
+        (
+            state("upsert_job", JobStateRecord(id="job 1", status="running", progress=50, updated_at=9)),
+            lambda desk: desk.store.jobs.update("job 0", detail=LONG, updated_at=8),
+            lambda desk: desk.store.jobs.delete("job 0"),
+            lambda desk: desk.store.jobs.put(JobStateRecord(id="job 0", name="anew", updated_at=1)),
+        ),
+        jobs,
+    ),
+    Operation("delete job", (state("delete_job", "job 1"),), jobs),
+]
+NAMES = [
+    Operation(
+        "name threads that are not here",
+        (
+            state("append_thread_name", "elsewhere", "Fix the PARSER", 900, "/rollouts/moved"),
+            state("append_thread_name", "nameless", "named", 301, "/rollouts/nameless"),
+            state("append_thread_name", "elsewhere", "stale", 299),
+            state("append_thread_name", "nameless", None, 302),
+        ),
+        names,
+    ),
+    Operation("name a thread that is here", (state("append_thread_name", "t", "FIX THE LEXER", 300, "/moved"),), names),
+    Operation("name a thread that is here, too late", (state("append_thread_name", "t", "stale", 99),), names),
+    Operation("rename to the name of others", (lambda desk: desk["z-newer"].rename("Fix the parser"),), namesakes),
+    Operation(
+        "rename again and again",
+        (
+            lambda desk: desk["t"].rename("other"),
+            lambda desk: desk["t"].rename(None),
+            lambda desk: desk["t"].rename("Fix the parser"),
+        ),
+        names,
+    ),
+    Operation("open without a session index", (lambda desk: desk.store,), lost_index),
+    Operation(
+        "name after a torn line",
+        (state("append_thread_name", "elsewhere", "moved", 900, "/moved"),),
+        ending_in(b'{"id":"0190a5b0-0000-7000-8000-00000000000a","thread_id":"t","thr', names, index_of),
+    ),
+]
+WORKFLOWS = [
+    Operation("first workflow run", (lambda desk: desk.store.workflows.create("deploy", id="w"),)),
+    Operation(
+        "create, update, finish and put workflow run",
+        (
+            lambda desk: desk.store.workflows.create("test", id="new", started_at=5),
+            lambda desk: desk.store.workflows["new"].update(metadata={"a": [1]}),
+            lambda desk: desk.store.workflows["new"].finish("failed"),
+            lambda desk: desk.store.workflows.put(WorkflowRun(id="w", workflow_id="deploy", goal="put", started_at=9)),
+        ),
+        trace,
+    ),
+    Operation(
+        "create and change parts",
+        (
+            lambda desk: desk.store.workflows["other"].branches.create("b", branch_id="left"),
+            lambda desk: desk.store.workflows["w"].leaves.create(
+                "l2", leaf_id="test", branch_run_id="b", output=LONG, started_at=3
+            ),
+            lambda desk: desk.store.workflows["w"].leaves.put(
+                LeafRun(id="l", workflow_run_id="w", leaf_id="build", branch_run_id="b", status="done", started_at=4)
+            ),
+            lambda desk: desk.store.workflows["w"].candidates.update("c", score=1.0, passed=True),
+            lambda desk: desk.store.workflows["w"].control_nodes.finish("n", result={"winner": "left"}),
+        ),
+        trace,
+    ),
+    Operation(
+        "delete parts that others name, and create one again",
+        (
+            lambda desk: desk.store.workflows["w"].branches.delete("b"),
+            lambda desk: desk.store.workflows["w"].control_nodes.delete("n"),
+            lambda desk: desk.store.workflows["w"].branches.put(BranchRun(id="gone", workflow_run_id="w", branch_id="anew")),
+        ),
+        trace,
+    ),
+    Operation("delete workflow run", (lambda desk: desk.store.workflows.delete("w"),), trace, leaves=NO_RUN),
+    Operation(
+        "delete workflow run and create it again",
+        (
+            lambda desk: desk.store.workflows.delete("w"),
+            lambda desk: desk.store.workflows.create("deploy", id="w", started_at=7),
+            lambda desk: desk.store.workflows["w"].branches.create("b", branch_id="anew"),
+        ),
+        trace,
+        leaves=NO_RUN,
+    ),
+    Operation(
+        "create a workflow run again after an interrupted deletion",
+        (
+            lambda desk: desk.store.workflows.create("deploy", id="w", started_at=7),
+            lambda desk: desk.store.workflows["w"].leaves.create("l", leaf_id="anew"),
+        ),
+        half_deleted_trace,
+        leaves=NO_RUN,
+    ),
+]
+OPERATIONS = [
+    *STORE,
+    *THREADS,
+    *MESSAGES,
+    *RUNS,
+    *GOALS,
+    *CHECKPOINTS,
+    *TOOL_SETS,
+    *JOBS,
+    *NAMES,
+    *WORKFLOWS,
+    *DATA,
+    *SESSIONS,
+]
 
 
 def named(name: str) -> Operation:

@@ -18,9 +18,9 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from acknowledged import Claims, Notes, broken_claims, content, stuck, torn_lines
+from acknowledged import Claims, Notes, broken_claims, content, state, stuck, torn_lines
 
-from fsstore import Store
+from fsstore import JobStateRecord, Store
 
 WRITERS = 4
 KILLS_PER_ROUND = 12
@@ -41,7 +41,8 @@ class Writer:
 
     def work(self) -> None:
         operations = [self.append] * 8 + [self.append_long] * 2 + [self.fork] * 2 + [self.extend] * 2
-        operations += [self.create, self.delete, self.run]
+        operations += [self.create, self.delete, self.run, self.leaf, self.count_by_name, self.change_goal]
+        operations += [self.accrue] * 4 + [self.save] * 2 + [self.update_job] * 2
         while True:
             self.chance.choice(operations)()
 
@@ -95,6 +96,38 @@ class Writer:
         run.finish()
         self.notes.note("run", thread, id, "completed")
 
+    def accrue(self) -> None:
+        thread = self.chance.choice(SHARED)
+        self.notes.note("spending", thread)
+        self.store.thread(thread).goal.accrue(tokens=1, seconds=self.count)
+        self.notes.note("spent", thread)
+
+    def change_goal(self) -> None:
+        self.store.thread(self.chance.choice(SHARED)).goal.update(objective=self.token())
+
+    def counted(self, kind: str, place: str) -> None:
+        self.notes.note("count", kind, place, self.name, str(self.count))
+
+    def save(self) -> None:
+        thread, _ = self.chance.choice(SHARED), self.token()
+        self.store.thread(thread).checkpoints.save(self.name, state(self.count))
+        self.counted("checkpoint", thread)
+
+    def update_job(self) -> None:
+        self.token()
+        self.store.jobs.update("shared", **{self.name: self.count})
+        self.counted("job", "shared")
+
+    def count_by_name(self) -> None:
+        self.token()
+        self.store.names.append(f"elsewhere-{self.name}", str(self.count), self.count)
+        self.counted("name", f"elsewhere-{self.name}")
+
+    def leaf(self) -> None:
+        token = self.token()
+        self.store.workflows["shared"].leaves.create(token, leaf_id="x")
+        self.notes.note("leaf", "shared", token)
+
 
 class Round:
     """One store, its writers, and their deaths."""
@@ -109,7 +142,9 @@ class Round:
         place.mkdir()
         with Store.open(self.root) as store:
             for id in SHARED:
-                store.threads.create(id)
+                store.threads.create(id).goal.set("to be spent on")
+            store.jobs.put(JobStateRecord(id="shared"))
+            store.workflows.create("w", id="shared")
 
     def notes(self) -> list[Path]:
         return list(self.place.glob("*.notes"))

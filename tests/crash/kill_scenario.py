@@ -9,9 +9,9 @@ import os
 import resource
 import sys
 
-from acknowledged import Notes, content
+from acknowledged import Notes, content, state
 
-from fsstore import Store
+from fsstore import JobStateRecord, Store
 
 
 def prepare(root: str, notes: Notes) -> None:
@@ -22,6 +22,14 @@ def prepare(root: str, notes: Notes) -> None:
             for number in range(3):
                 store.thread(id).messages.append("user", content(f"{id}-{number}"))
                 notes.note("append", id, f"{id}-{number}")
+            store.thread(id).goal.set("to be spent on")
+            store.thread(id).checkpoints.save("zero", state(0))
+            notes.note("count", "checkpoint", id, "zero", "0")
+        for id in ("kept", "doomed run"):
+            run = store.workflows.create("w", id=id)
+            run.branches.create("b", branch_id="left")
+            run.leaves.create("first", leaf_id="x", branch_run_id="b")
+            notes.note("leaf", id, "first")
 
 
 def play(root: str, notes: Notes) -> None:
@@ -46,10 +54,41 @@ def play(root: str, notes: Notes) -> None:
     run.steps.create("step")
     run.finish()
     notes.note("run", "old", "run", "completed")
+    resources(store, notes)
     notes.note("deleting", "doomed")
     store.thread("doomed").delete()
     notes.note("deleted", "doomed")
     store.close()
+
+
+def resources(store: Store, notes: Notes) -> None:
+    old = store.thread("old")
+    for number in range(3):
+        notes.note("spending", "old")
+        old.goal.accrue(tokens=1, seconds=number)
+        notes.note("spent", "old")
+        old.checkpoints.save("counter", state(number))
+        notes.note("count", "checkpoint", "old", "counter", str(number))
+        if number:
+            store.jobs.update("job", progress=number, counter=number)
+        else:
+            store.jobs.put(JobStateRecord(id="job", extra={"counter": 0}))
+        notes.note("count", "job", "job", "counter", str(number))
+        store.names.append("elsewhere", str(number), number)
+        notes.note("count", "name", "elsewhere", "", str(number))
+    old.goal.update(objective="another")
+    old.goal.note_continuation()
+    old.checkpoints.save("short-lived", None)
+    old.checkpoints.delete("short-lived")
+    old.rename("Renamed")
+    kept = store.workflows["kept"]
+    kept.leaves.create("second", leaf_id="y", branch_run_id="b")
+    notes.note("leaf", "kept", "second")
+    kept.branches.delete("b")
+    kept.finish()
+    notes.note("deleting", "doomed run")
+    store.workflows.delete("doomed run")
+    store.workflows.create("w", id="doomed run")
 
 
 def full_disk(messages: object) -> None:

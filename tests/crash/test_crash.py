@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from crash_harness import Desk, Operation, Recording, problems, record, then_another
-from crash_operations import OPERATIONS, STORE, append_more, conversation, named
+from crash_operations import OPERATIONS, STORE, append_more, named
+from crash_scenes import conversation
 
 from fsstore import SyncFailedError, codec
 from fsstore.disk import fs
@@ -17,7 +18,7 @@ from fsstore.testing.trace import Sync, SyncDirectory
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name.replace(" ", "-"))
 #: Whose lines are torn at every byte in the short run too.
-TORN_EVERYWHERE = ("append", "append after a torn line")
+TORN_EVERYWHERE = ("append", "append after a torn line", "accrual")
 
 
 @pytest.fixture
@@ -55,14 +56,22 @@ def test_a_power_cut_at_durability_process_harms_nothing_that_was_synced_before(
     assert list(problems(recording, states, tmp_path / "after", promises="nothing")) == []
 
 
-@every_operation
-def test_what_a_dead_process_left_half_done_takes_nothing_from_the_next_one(
-    operation: Operation, tmp_path: Path, seed: int, campaign: bool
+@pytest.mark.parametrize(
+    ("operation", "begun"),
+    [
+        pytest.param(one, begun, id=f"{one.name.replace(' ', '-')}-{'one-that-has-begun' if begun else 'the-next-one'}")
+        for one in OPERATIONS
+        for begun in (False, True)
+        if one not in STORE or not begun
+    ],
+)
+def test_what_a_dead_process_left_half_done_takes_nothing_from_another(
+    operation: Operation, begun: bool, tmp_path: Path, seed: int, campaign: bool
 ):
     count = len(record(operation, tmp_path / "world").recorder.calls)
-    deaths = range(count) if campaign else random.Random(seed).sample(range(count), min(count, 3))
+    deaths = range(count) if campaign else random.Random(seed).sample(range(count), min(count, 2))
     for dies_at in deaths:
-        wrong = then_another(operation, tmp_path, seed, dies_at=dies_at)
+        wrong = then_another(operation, tmp_path, seed, dies_at=dies_at, begun=begun)
         assert list(wrong) == [], f"the first process died before call {dies_at}"
 
 
@@ -102,6 +111,10 @@ def is_temp(call: Sync | SyncDirectory) -> bool:
     return isinstance(call, Sync) and call.path.endswith(".tmp")
 
 
+def is_in_trash(call: Sync | SyncDirectory) -> bool:
+    return ".fsstore/trash" in call.path
+
+
 @pytest.mark.parametrize(
     ("name", "leave_out"),
     [
@@ -116,6 +129,26 @@ def is_temp(call: Sync | SyncDirectory) -> bool:
         ("put over a thread", is_temp),
         ("append to an unsorted log", is_temp),
         ("create and update step", is_temp),
+        ("accrual", lambda call: isinstance(call, Sync)),
+        ("first accrual, continuation and a stale one", lambda call: isinstance(call, SyncDirectory)),
+        ("accrual to an unsorted ledger", is_temp),
+        ("set, put, update and delete goal", is_temp),
+        ("first checkpoint", lambda call: isinstance(call, SyncDirectory)),
+        ("save over a checkpoint", is_temp),
+        ("save over a checkpoint", lambda call: isinstance(call, SyncDirectory)),
+        ("delete checkpoint", is_in_trash),
+        ("replace tools", is_temp),
+        ("first job", lambda call: isinstance(call, SyncDirectory)),
+        ("put, update and delete jobs", is_temp),
+        ("delete job", is_in_trash),
+        ("name threads that are not here", lambda call: isinstance(call, Sync)),
+        ("rename to the name of others", lambda call: call.path.endswith("session_index.jsonl")),
+        ("open without a session index", is_temp),
+        ("first workflow run", lambda call: isinstance(call, SyncDirectory)),
+        ("create and change parts", is_temp),
+        ("delete workflow run", is_in_trash),
+        ("delete workflow run", lambda call: isinstance(call, SyncDirectory) and call.path.endswith("/workflows/w")),
+        ("delete thread", is_in_trash),
     ],
 )
 def test_a_sync_left_out_is_seen(name: str, leave_out: Callable[[Sync | SyncDirectory], bool], tmp_path: Path):

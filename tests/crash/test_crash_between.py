@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from crash_harness import Desk, View, disks, no_sync, view
-from crash_operations import conversation, thread
+from crash_scenes import conversation, spent, thread
 
 from fsstore import LockTimeoutError, Store, ThreadNotFoundError
 from fsstore.disk import fs
@@ -45,8 +45,11 @@ def rewrite(store: Store) -> None:
 
 
 def put_back(store: Store) -> None:
+    put_back_older(store.thread("t").messages.path)
+
+
+def put_back_older(path: str) -> None:
     """As rsync or git would: an older version in the log's place, not synced."""
-    path = store.thread("t").messages.path
     with open(path, "rb") as log:
         older = log.read().splitlines(keepends=True)[:-1]
     fd = fs.open_fd(f"{path}.other", os.O_WRONLY | os.O_CREAT, 0o600)
@@ -58,6 +61,38 @@ def put_back(store: Store) -> None:
 OTHERS = (append, delete, create_again, archive, rewrite, put_back)
 
 
+def spend(store: Store) -> None:
+    store.thread("t").goal.accrue(tokens=100)
+
+
+def change_goal(store: Store) -> None:
+    store.thread("t").goal.update(objective="another", token_budget=None)
+
+
+def rewrite_ledger(store: Store) -> None:
+    fs.close(fs.open_lock(store.thread("t").goal.usage._log._taint))
+    spend(store)
+
+
+def put_back_ledger(store: Store) -> None:
+    put_back_older(store.thread("t").goal.usage.path)
+
+
+OTHERS_AT_A_GOAL = (spend, change_goal, rewrite_ledger, put_back_ledger, append, archive)
+
+
+def append_first(store: Store) -> bool:
+    try:
+        store.thread("t").messages.append("user", "by the first")
+    except ThreadNotFoundError:
+        return False
+    return True
+
+
+def spend_first(store: Store) -> bool:
+    return store.thread("t").goal.accrue(tokens=1_000) is not None
+
+
 @dataclass
 class Played:
     recorder: Recorder
@@ -67,14 +102,21 @@ class Played:
     was_interrupted: bool
 
 
-def play(world: Path, prepare: Callable[[Desk], object], other: Callable[[Store], None], durability: str, at: int) -> Played:
-    """Append; before the `at`-th sync of it the other one acts, where the first one holds no lock just then."""
+def play(
+    world: Path,
+    prepare: Callable[[Desk], object],
+    other: Callable[[Store], None],
+    durability: str,
+    at: int,
+    act: Callable[[Store], bool] = append_first,
+) -> Played:
+    """Act; before the `at`-th sync of it the other one acts, where the first one holds no lock just then."""
     world.mkdir()
     root = world / "store"
     prepare(Desk(root))
     before = view(root)
     first, second = Store.open(root), Store.open(root, durability=durability, lock_timeout=0.0)
-    syncs, was_interrupted, acknowledged = 0, False, True
+    syncs, was_interrupted = 0, False
 
     def interrupted(real: Callable[..., None]) -> Callable[..., None]:
         def call(what: object) -> None:
@@ -91,10 +133,7 @@ def play(world: Path, prepare: Callable[[Desk], object], other: Callable[[Store]
     with Recorder(world) as recorder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(fs, "sync", interrupted(fs.sync))
         patch.setattr(fs, "sync_directory", interrupted(fs.sync_directory))
-        try:
-            first.thread("t").messages.append("user", "by the first")
-        except ThreadNotFoundError:
-            acknowledged = False
+        acknowledged = act(first)
     after = view(root)
     shutil.rmtree(world)
     return Played(recorder, before, after, acknowledged, was_interrupted)
@@ -132,4 +171,26 @@ def test_what_another_does_before_the_sync_takes_nothing_that_is_acknowledged(
                     assert seen["threads"]["t"]["messages"][: len(old)] == old, what
                 elif played.was_interrupted and durability == "full":
                     assert seen["deleted"] == ["t"], what
+    assert interrupted >= 1
+
+
+@pytest.mark.parametrize("durability", ["full", "process"])
+@pytest.mark.parametrize("other", OTHERS_AT_A_GOAL)
+def test_what_another_does_before_the_sync_takes_nothing_that_was_spent(
+    other: Callable[[Store], None], durability: str, tmp_path: Path, seed: int
+):
+    interrupted = 0
+    for at in range(1, 9):
+        played = play(tmp_path / "world", spent, other, durability, at, spend_first)
+        interrupted += played.was_interrupted
+        before, after = (view["threads"]["t"]["goal"].tokens_used for view in (played.before, played.after))
+        assert played.acknowledged
+        assert (after - before) // 1_000 == 1
+        calls = played.recorder.calls
+        with no_sync():
+            for disk in disks(power_cuts(played.recorder.before, calls, start=len(calls), seed=seed)):
+                disk.image.write(str(tmp_path / "after"))
+                seen = view(tmp_path / "after" / "store")["threads"]["t"]["goal"].tokens_used
+                shutil.rmtree(tmp_path / "after")
+                assert seen == after or (durability == "process" and seen == before + 1_000), (at, disk.moments[0][1])
     assert interrupted >= 1

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pickle
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import hypothesis
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, precondition, rule
+from machine import GARBAGE, StoreMachine, garbage, newlines, pick, play, who
 from tree_model import Cleared, Moved, Removed, Said, TreeModel
 
 from fsstore import ABSENT, Message, MessageNotFoundError, Store, ThreadNotFoundError, clock
 from fsstore.resources import stamp
 
 THREAD = "t"
-DAY = 86_400 * 10**9
-#: What damage may make `check` say.
-GARBAGE = {"torn", "glued", "nul", "utf8", "not-json", "no-object", "bad-id", "no-message", "conflict-marker"}
 
-who = st.integers(0, 1)
-pick = st.integers(0, 1 << 16)
 roles = st.sampled_from(["user", "assistant", "", "tool\n"])
 given_ids = st.none() | st.sampled_from(["g1", "g2", "é/\0", 'q"\\'])
 NESTED = {"id": "018f0000-0000-7000-8000-0000000000aa", "parent_id": None, "role": "user", "content": "not a message"}
@@ -44,64 +33,20 @@ items = st.sampled_from([ABSENT, ABSENT, None, {"id": "x"}, [NESTED]])
 extras = st.sampled_from(
     [{}, {}, {"k": [1, None]}, {"id": "mine", "type": "leaf", "k": 1}, {"extra": {"a": 1}, "parent_id": None}]
 )
-newlines = st.sampled_from([b"\n", b"\n", b"", b"\r\n"])
-garbage = st.sampled_from(
-    [
-        b"garbage",
-        b'{"id":"',
-        b'{"id": "018f0000-0000-7000-8000-000000000001"',
-        b'{"role":"user","content":"no id"}',
-        b"\0\0\0",
-        b'{"id":"\xff\xfe"}',
-        b"\xc3",
-        b"[1,2]",
-        b"<<<<<<< ours",
-        b"",
-        b"   ",
-        b"}",
-    ]
-)
 
 
-class Clock:
-    """A clock that can be set wrong."""
-
-    def __init__(self) -> None:
-        self.offset = 0
-
-    def time_ns(self) -> int:
-        return time.time_ns() + self.offset
-
-    def time(self) -> float:
-        return self.time_ns() / 1e9
-
-
-class MessagesMachine(RuleBasedStateMachine):
-    base: Path
+class MessagesMachine(StoreMachine):
     #: Below this length a log gets no stamp and is never read from its end.
     smallest_stamp = stamp.SMALLEST
 
     def __init__(self) -> None:
         super().__init__()
-        self.root = Path(tempfile.mkdtemp(dir=self.base)) / "store"
-        self.clock = Clock()
-        self.patches = contextlib.ExitStack()
-        self.patches.callback(setattr, clock, "time", clock.time)
         self.patches.callback(setattr, stamp, "SMALLEST", stamp.SMALLEST)
-        clock.time = SimpleNamespace(time=self.clock.time, time_ns=self.clock.time_ns)
         stamp.SMALLEST = self.smallest_stamp
-        self.stores = [Store.open(self.root, durability=durability) for durability in ("process", "full")]
         self.stores[0].threads.create(THREAD)
         self.model = TreeModel()
-        self.allowed: set[str] = set()
         self.lines = 0
         self.deleted: list[str] = []
-
-    def teardown(self) -> None:
-        for store in self.stores:
-            store.close()
-        self.patches.close()
-        shutil.rmtree(self.root.parent)
 
     # What the rules are made of
 
@@ -131,11 +76,7 @@ class MessagesMachine(RuleBasedStateMachine):
         assert self.model.leaf() == message.record_id
 
     def damage(self, data: bytes, *kinds: str, whole: bool = False) -> None:
-        if whole and self.log.read_bytes()[-1:] not in (b"", b"\n"):
-            data += b"\n"  # behind a fragment, what has no newline is part of the fragment
-        with self.log.open("ab") as file:
-            file.write(data)
-        self.allowed |= {*kinds, "stale-cache"}
+        self.spoil(self.log, data, *kinds, whole=whole)
 
     def or_missing(self, name: str, call: Callable[[str], Any]) -> str | None:
         """Call with the message that a name stands for, and give its id; or see the store refuse."""
@@ -239,19 +180,6 @@ class MessagesMachine(RuleBasedStateMachine):
         self.lines = 0
         if self.deleted:
             self.model.add(self.written(), Cleared(tuple(self.deleted)))
-
-    @rule(who=who)
-    def reopen(self, who):
-        self.stores[who].close()
-        self.stores[who] = Store.open(self.root, durability="process" if who else "full")
-
-    @rule(who=who)
-    def close(self, who):
-        self.stores[who].close()
-
-    @rule(days=st.integers(-5000, 5000))
-    def set_the_clock(self, days):
-        self.clock.offset = days * DAY
 
     # Damage, and what other programs write
 
@@ -383,15 +311,4 @@ class FromTheEnd(MessagesMachine):
 
 @pytest.mark.parametrize("machine", [MessagesMachine, FromTheEnd])
 def test_message_tree_is_what_a_plain_model_says(machine, tmp_path: Path, seed: int, campaign: bool):
-    bound = hypothesis.seed(seed)(type(machine.__name__, (machine,), {"base": tmp_path}))
-    run_state_machine_as_test(
-        bound,
-        settings=settings(
-            deadline=None,
-            database=None,
-            max_examples=2000 if campaign else 25,
-            stateful_step_count=60 if campaign else 30,
-            suppress_health_check=list(HealthCheck),
-            phases=list(Phase) if campaign else [Phase.generate],  # to shrink a failure takes longer than CI has
-        ),
-    )
+    play(machine, tmp_path, seed, campaign)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +11,7 @@ from pathlib import Path
 import processes
 import pytest
 import race_workers as work
-from race_workers import PROCESSES
+from race_workers import PROCESSES, fork, gather
 
 from fsstore import Store
 
@@ -181,29 +179,3 @@ def test_a_fork_while_threads_append_leaves_both_sides_working(root: Path, durab
         done = [writing.result() for writing in writings]
     work.assert_one_chain(store, "t", [*done, *children])
     assert all(len(one) == 5 for one in children)
-
-
-def fork(call) -> tuple[int, int]:
-    """Run a call in a forked child that ends without any of Python's own clean-up."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
-        try:
-            answer = call()
-        except BaseException as error:
-            answer = error
-        with open(writing, "wb") as file:
-            pickle.dump(answer, file)
-        os._exit(0)
-    os.close(writing)
-    return pid, reading
-
-
-def gather(child: tuple[int, int]) -> list[str]:
-    pid, reading = child
-    with open(reading, "rb") as file:
-        answer = pickle.load(file)
-    os.waitpid(pid, 0)
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer

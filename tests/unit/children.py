@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from processes import hear, say
 
-from fsstore import RunInTerminalStateError, Store
-from fsstore.disk import fs
+from fsstore import DynamicToolRecord, RunInTerminalStateError, Store, clock
+from fsstore.disk import document, fs
+from fsstore.disk.collection import Collection
 
 
 def append(root: str, thread: str, content: Any, durability: str = "full") -> str:
@@ -145,6 +148,70 @@ def update_often(root: str, thread: str, field: str, count: int) -> None:
     with Store.open(root, durability="process") as store:
         for number in range(count):
             store.threads.update(thread, **{field: str(number)})
+
+
+def patient(root: str) -> Store:
+    """Open a store that waits for its locks however slow the disk is."""
+    return Store.open(root, durability="process", lock_timeout=None)
+
+
+def accrue_often(root: str, thread: str, count: int, store: Store | None = None) -> None:
+    """Accrue to a thread's goal, and note a continuation each time."""
+    goal = (store or patient(root)).thread(thread).goal
+    for number in range(count):
+        goal.accrue(tokens=number, seconds=1)
+        goal.note_continuation()
+
+
+def save_often(root: str, thread: str, checkpoint: str, writer: int, count: int) -> Any:
+    """Save a checkpoint over and over; give what was saved last."""
+    with patient(root) as store:
+        for number in range(count):
+            state = {"text": f"{writer}" * 50_000, "number": number, "writer": writer}
+            store.thread(thread).checkpoints.save(checkpoint, state)
+    return state
+
+
+def save_ahead(root: str, thread: str, checkpoint: str, hours: int) -> None:
+    """Save a checkpoint with a clock that is ahead."""
+    with Store.open(root, durability="process") as store, ahead(hours + 1):
+        store.thread(thread).checkpoints.save(checkpoint, hours)
+
+
+@contextlib.contextmanager
+def ahead(hours: int) -> Iterator[None]:
+    """Have the store's clock stand still at some hours from now."""
+    at, real = time.time_ns() + hours * 3_600_000_000_000, clock.time
+    clock.time = SimpleNamespace(time=lambda: at / 1e9, time_ns=lambda: at)
+    try:
+        yield
+    finally:
+        clock.time = real
+
+
+def replace_tools_often(root: str, thread: str, name: str, count: int) -> None:
+    """Replace a thread's tools by twenty of one name, over and over."""
+    with patient(root) as store:
+        for _ in range(count):
+            store.thread(thread).tools.replace([DynamicToolRecord(position=at, name=name) for at in range(20)])
+
+
+def update_job_often(root: str, job: str, field: str, count: int) -> None:
+    with patient(root) as store:
+        for number in range(count):
+            store.jobs.update(job, **{field: str(number)})
+
+
+def create_leaves(root: str, run: str, count: int) -> list[str]:
+    with patient(root) as store:
+        leaves = store.workflows.handle(run).leaves
+        return [leaves.create(leaf_id=str(number)).id for number in range(count)]
+
+
+def put_ahead(directory: str, id: str, hours: int) -> str:
+    """Put a document into an ordered collection of a store, with a clock that is ahead; give the id of the write."""
+    with Store.open(os.path.dirname(directory), durability="process") as store, ahead(hours + 1):
+        return document.newest(Collection(store._root, directory, ordered=True).put(id, lambda old: {}))
 
 
 def finish(root: str, thread: str, runs: list[str], status: str) -> list[bool]:

@@ -113,6 +113,37 @@ def test_what_json_cannot_hold_exactly_is_a_value_error(value: Any, wrap: Any) -
         store()
 
 
+@pytest.mark.parametrize("value", INEXACT, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("place", ["alone", "first", "last", "deep", "beside"])
+def test_check_json_alone_finds_it_wherever_it_stands(value: Any, place: str) -> None:
+    whole = {
+        "alone": value,
+        "first": [value, *range(100)],
+        "last": {"many": list(range(100)), "value": value},
+        "deep": {"a": [[{"b": [{"c": value}]}]]},
+        "beside": [0.5, 1e300, {"x": -1e300}, value],
+    }
+    with pytest.raises(ValueError, match="cannot be stored as JSON"):
+        codec.check_json(whole[place], "the thing")
+
+
+@pytest.mark.parametrize(
+    "number", [2.0**63, -(2.0**63), 2.0**63 - 1024, 2.0**64, 1e19, -1e19, 1.7976931348623157e308, 5e-324, -0.0, 0.0, 1.0]
+)
+def test_a_float_of_any_size_is_stored_and_comes_back_as_a_float(number: float) -> None:
+    for value in (number, [number], {"n": {"n": [1, number]}}):
+        codec.check_json(value, "content")
+        assert exactly(codec.decode_object(codec.encode_line({"content": value}))) == exactly({"content": value})
+
+
+def test_a_broad_value_is_checked_whole() -> None:
+    broad: list[Any] = [{"n": number, "f": number / 7, "s": str(number)} for number in range(20_000)]
+    codec.check_json(broad, "content")
+    broad[-1]["f"] = float("nan")
+    with pytest.raises(ValueError, match="nan is no JSON number"):
+        codec.check_json(broad, "content")
+
+
 def test_the_refusal_names_what_was_refused() -> None:
     with pytest.raises(ValueError, match="item cannot be stored as JSON: tuple would come back as another type"):
         codec.check_json([(1,)], "item")

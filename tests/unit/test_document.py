@@ -10,7 +10,7 @@ import faults
 import pytest
 
 from fsstore import CorruptError, SyncFailedError, clock, layout
-from fsstore.disk import document
+from fsstore.disk import document, fs
 from fsstore.disk.root import Root
 from fsstore.store import Store
 
@@ -199,3 +199,192 @@ def test_a_reader_meets_the_old_document_or_the_new_one_at_every_call(disk: Root
         faults.once(monkeypatch, call, lambda real, *args: (seen.append(document.read(path)["a"]), real(*args))[1])
     document.write(disk, path, {"id": "x", "a": 2}, first)
     assert seen == [1, 1, 1, 1, 2]
+
+
+# read_newest, is_there: from an edge of the file alone
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the bytes of every reading from here on."""
+    read: list[int] = []
+    real = fs.read_at
+    monkeypatch.setattr(fs, "read_at", lambda fd, count, at: (data := real(fd, count, at), read.append(len(data)))[0])
+    return read
+
+
+def test_the_last_write_is_read_from_the_end_of_the_file_alone(disk: Root, path: str, monkeypatch: pytest.MonkeyPatch):
+    stored = document.write(disk, path, {"id": "x", "state": ["x" * 1_000_000]}, None)
+    read = counted(monkeypatch)
+    assert document.read_newest(path) == document.newest(stored)
+    assert sum(read) <= 4096
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda fields: json.dumps(fields, indent=2, sort_keys=True),
+        json.dumps,
+        lambda fields: json.dumps(fields, indent=4),
+        lambda fields: json.dumps({"versions": fields["versions"], **fields, "zz": "x" * 10_000}, indent=2),
+        lambda fields: json.dumps({**fields, "versions": {"zz": "x" * 5_000, **fields["versions"]}}, indent=2),
+    ],
+    ids=["usual", "compact", "indented-by-4", "far-from-the-end", "not-first"],
+)
+def test_the_last_write_is_found_however_the_document_is_spelled(disk: Root, path: str, spell: Any):
+    stored = document.write(disk, path, {"id": "x", "a": 1}, None)
+    Path(path).write_text(spell(stored))
+    assert document.read_newest(path) == document.newest(stored)
+
+
+@pytest.mark.parametrize("data", CORRUPT)
+def test_the_last_write_of_what_cannot_be_read_is_unknown(store: Store, path: str, data: bytes):
+    Path(path).write_bytes(data)
+    assert document.read_newest(path) == ""
+    assert document.is_there(path)
+
+
+def test_a_version_of_the_far_future_is_none(disk: Root, path: str):
+    document.write(disk, path, {"id": "x"}, None)
+    late = "ffffffff-ffff-7fff-bfff-ffffffffffff"
+    text = Path(path).read_text()
+    Path(path).write_text(text.replace(document.read_newest(path), late))
+    assert document.read_newest(path) == ""
+
+
+def test_the_last_write_of_a_document_with_a_hole_still_shows(disk: Root, path: str):
+    stored = document.write(disk, path, {"id": "x", "state": "x" * 20_000}, None)
+    data = Path(path).read_bytes()
+    Path(path).write_bytes(data[:100] + b"\0" * 100 + data[200:])
+    assert document.read_newest(path) == document.newest(stored)
+    with pytest.raises(CorruptError):
+        document.read(path)
+
+
+def test_where_nothing_stands_nothing_is_there_and_nothing_was_written(path: str):
+    for missing in (path, f"{path}/below"):
+        assert document.read_newest(missing) == ""
+        assert not document.is_there(missing)
+
+
+def test_a_refusal_of_the_system_is_no_absence(disk: Root, path: str, monkeypatch: pytest.MonkeyPatch):
+    document.write(disk, path, {"id": "x"}, None)
+    monkeypatch.setattr(fs, "open_fd", faults.failing(errno.EACCES))
+    assert document.is_there(path)
+    for read in (document.read, document.read_any, document.read_newest):
+        with pytest.raises(PermissionError):
+            read(path)
+
+
+@pytest.mark.parametrize("fields", [{}, {"deleted": False}, {"a": "deleted"}, {"a": {"deleted": True}}], ids=repr)
+def test_a_document_is_there_unless_it_says_that_it_was_deleted(disk: Root, path: str, fields: Any, monkeypatch):
+    document.write(disk, path, {"id": "x", **fields, "state": "x" * 1_000_000}, None)
+    read = counted(monkeypatch)
+    assert document.is_there(path)
+    assert fields or sum(read) <= 4096
+    document.delete(disk, path, "x")
+    assert not document.is_there(path)
+    compact = json.dumps(json.loads(Path(path).read_text()))
+    Path(path).write_text(compact)
+    assert not document.is_there(path)
+
+
+# insert, delete
+
+
+def test_a_document_is_inserted_only_where_nothing_ever_stood(disk: Root, path: str):
+    below = f"{os.path.dirname(path)}/deep/er/document.json"
+    version = clock.new_id()
+    assert document.insert(disk, below, {"id": "x"}, version)
+    assert document.read(below) == {"id": "x", "versions": {"": version, "id": version}}
+    assert not document.insert(disk, below, {"id": "x", "a": 1}, clock.new_id())
+    document.delete(disk, below, "x")
+    left = Path(below).read_bytes()
+    assert not document.insert(disk, below, {"id": "x", "a": 1}, clock.new_id())
+    assert Path(below).read_bytes() == left
+    Path(below).write_bytes(b"{")
+    assert not document.insert(disk, below, {"id": "x", "a": 1}, clock.new_id())
+    assert Path(below).read_bytes() == b"{"
+
+
+def test_a_deletion_copies_to_the_trash_and_says_so_in_place(disk: Root, path: str, root: Path):
+    first = document.write(disk, path, {"id": "x", "a": 1, "b": 2}, None)
+    before = Path(path).read_bytes()
+    version = document.delete(disk, path, "x")
+    assert version > document.newest(first)
+    left = document.read_any(path)
+    assert left["versions"] == {**first["versions"], **dict.fromkeys(("", "a", "b", "deleted"), version)}
+    assert {name: left[name] for name in ("deleted", "id")} == {"deleted": True, "id": "x"}
+    assert set(left) == {"deleted", "id", "versions"}
+    copy = root / layout.TRASH / version / "document.json"
+    assert (copy.read_bytes(), copy.stat().st_mode & 0o777) == (before, 0o600)
+    assert document.read(path) is None
+    assert document.delete(disk, path, "x") == ""
+    assert [entry.name for entry in (root / layout.TRASH).iterdir()] == [version]
+
+
+def test_a_document_that_begins_again_is_newer_than_its_deletion_and_keeps_nothing(disk: Root, path: str):
+    document.write(disk, path, {"id": "x", "a": 1}, None)
+    version = document.delete(disk, path, "x")
+    again = document.write(disk, path, {"id": "x", "b": 1}, document.read_any(path))
+    assert {name for name in again if name != "versions"} == {"id", "b"}
+    assert document.newest(again) == document.created(again) > version
+    assert again["versions"]["a"] == version  # what it was deleted with stays deleted in a merge
+
+
+def test_a_deletion_is_greater_than_it_is_told_to_be(disk: Root, path: str):
+    document.write(disk, path, {"id": "x"}, None)
+    after = clock.spell_id(clock.stamp_of(clock.LAST_ID) - 100_000, clock.random_suffix())
+    assert document.delete(disk, path, "x", after) > after
+
+
+@pytest.mark.parametrize("data", CORRUPT)
+def test_what_cannot_be_read_can_be_deleted_and_is_kept(disk: Root, path: str, root: Path, data: bytes):
+    Path(path).write_bytes(data)
+    version = document.delete(disk, path, "x")
+    assert clock.is_id(version)
+    assert (root / layout.TRASH / version / "document.json").read_bytes() == data
+    assert document.read(path) is None
+    assert document.write(disk, path, {"id": "x"}, document.read_any(path)) == document.read(path)
+
+
+def test_the_copy_is_durable_before_the_document_says_that_it_was_deleted(root: Path, path: str, monkeypatch):
+    for durability in ("full", "process"):
+        with Store.open(root, durability=durability) as store:
+            document.write(store._root, path, {"id": "x"}, document.read_any(path))
+            calls = faults.Calls(monkeypatch, ["sync", "rename", "sync_directory"])
+            version = document.delete(store._root, path, "x")
+            steps = [name for name, _ in calls]
+            monkeypatch.undo()
+        copied, said = (at for at, name in enumerate(steps) if name == "rename")
+        assert steps[:copied] == ["sync"]
+        synced = [place for name, place in calls[copied:said] if name == "sync_directory"]
+        assert synced[:3] == [f"{root}/{layout.TRASH}/{version}", f"{root}/{layout.TRASH}", f"{root}/{layout.OWN}"]
+        assert steps[said - 1] == "sync"
+        assert steps[said + 1] == "sync_directory"
+
+
+@pytest.mark.parametrize("call", ["open_fd", "write", "sync", "rename"])
+def test_a_deletion_that_fails_before_its_end_leaves_the_document(disk: Root, path: str, monkeypatch, call: str):
+    first = document.write(disk, path, {"id": "x", "a": 1}, None)
+    real, failed, left = getattr(fs, call), 0, 0
+
+    def counting(*args: Any) -> Any:
+        nonlocal left
+        left -= 1
+        return faults.failing(errno.EIO)() if left < 0 else real(*args)
+
+    for number in range(20):
+        left, raised = number, None
+        with monkeypatch.context() as context:
+            context.setattr(fs, call, counting)
+            try:
+                document.delete(disk, path, "x")
+            except OSError as error:
+                raised = error
+        if raised is None:
+            break
+        failed += 1
+        if not isinstance(raised, SyncFailedError):  # a directory that could not be synced: the deletion may be done
+            assert document.read(path) == first
+    assert failed >= 2
+    assert document.read(path) is None

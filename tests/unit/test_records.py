@@ -87,7 +87,71 @@ EVERY_STEP_FIELD = {
     "error": "e",
     "step_details": {"a": 1},
 }
-FULL = [(ThreadInfo, EVERY_THREAD_FIELD), (RunInfo, EVERY_RUN_FIELD), (StepInfo, EVERY_STEP_FIELD)]
+EVERY_GOAL_FIELD = {
+    "thread_id": "t",
+    "goal_id": "g",
+    "objective": "o",
+    "status": "complete",
+    "token_budget": 1,
+    "tokens_used": 2,
+    "time_used_seconds": 3,
+    "continuation_count": 4,
+    "created_at": 5,
+    "updated_at": 6,
+}
+EVERY_TOOL_FIELD = {"position": 0, "name": "n", "description": "d", "input_schema": {"k": [1]}}
+EVERY_CHECKPOINT_FIELD = {"thread_id": "t", "checkpoint_id": "c", "state": [1], "created_at": 5}
+EVERY_JOB_FIELD = {
+    "id": "j",
+    "name": "n",
+    "status": "paused",
+    "progress": 5,
+    "detail": "d",
+    "created_at": 5,
+    "updated_at": 6,
+}
+_TIMES = {"status": "done", "started_at": 1, "completed_at": 2}
+EVERY_WORKFLOW_FIELD = {"id": "w", "workflow_id": "f", "goal": "g", "input_hash": "h", "metadata": {"k": 1}, **_TIMES}
+_PART = {"id": "p", "workflow_run_id": "w"}
+EVERY_BRANCH_FIELD = {**_PART, "branch_id": "b", "node_id": "n", "result": [1], **_TIMES}
+EVERY_LEAF_FIELD = {
+    **_PART,
+    "branch_run_id": "b",
+    "leaf_id": "l",
+    "task_id": "t",
+    "input_hash": "h",
+    "output": 1,
+    "artifacts": ["a"],
+    **_TIMES,
+}
+EVERY_NODE_FIELD = {**_PART, "node_id": "n", "kind": "k", "selected_children": ["b"], "result": 1, **_TIMES}
+EVERY_CANDIDATE_FIELD = {
+    **_PART,
+    "control_node_run_id": "n",
+    "candidate_id": "c",
+    "branch_run_id": "b",
+    "score": 0.5,
+    "passed": False,
+    "rationale": "r",
+    "created_at": 5,
+}
+TRACES = [
+    (fsstore.WorkflowRun, EVERY_WORKFLOW_FIELD),
+    (fsstore.BranchRun, EVERY_BRANCH_FIELD),
+    (fsstore.LeafRun, EVERY_LEAF_FIELD),
+    (fsstore.ControlNodeRun, EVERY_NODE_FIELD),
+    (fsstore.TeacherCandidate, EVERY_CANDIDATE_FIELD),
+]
+FULL = [
+    (ThreadInfo, EVERY_THREAD_FIELD),
+    (RunInfo, EVERY_RUN_FIELD),
+    (StepInfo, EVERY_STEP_FIELD),
+    (fsstore.ThreadGoalRecord, EVERY_GOAL_FIELD),
+    (fsstore.DynamicToolRecord, EVERY_TOOL_FIELD),
+    (fsstore.CheckpointRecord, EVERY_CHECKPOINT_FIELD),
+    (fsstore.JobStateRecord, EVERY_JOB_FIELD),
+    *TRACES,
+]
 PUBLIC = [getattr(fsstore, name) for name in fsstore.__all__ if dataclasses.is_dataclass(getattr(fsstore, name))]
 
 
@@ -123,7 +187,7 @@ def test_unknown_keys_are_kept_through_a_rewrite(kind: Any, fields: dict[str, An
     [
         *((ThreadInfo, "status", {"id": "t"}), (ThreadInfo, "source", {"id": "t"})),
         *((RunInfo, "status", {"id": "r", "thread_id": "t"}), (StepInfo, "status", EVERY_STEP_FIELD)),
-        (StepInfo, "step_type", EVERY_STEP_FIELD),
+        *((StepInfo, "step_type", EVERY_STEP_FIELD), (fsstore.JobStateRecord, "status", EVERY_JOB_FIELD)),
     ],
 )
 @pytest.mark.parametrize("value", ["a later word", "", "COMPLETED", None, 7, ["completed"], {"a": 1}])
@@ -131,6 +195,36 @@ def test_an_unknown_enum_value_is_kept_as_read(kind: Any, field: str, fields: di
     record = kind.from_json({**fields, field: value})
     assert getattr(record, field) == value
     assert record.to_json().get(field) == value
+
+
+@pytest.mark.parametrize("value", ["a later word", "", "ACTIVE", None, 7, ["active"], {"a": 1}])
+def test_a_goal_of_unknown_status_must_not_drive_work(value: Any) -> None:
+    assert fsstore.ThreadGoalRecord.from_json({**EVERY_GOAL_FIELD, "status": value}).status is fsstore.ThreadGoalStatus.PAUSED
+    assert fsstore.ThreadGoalRecord.from_json({"thread_id": "t"}).status is fsstore.ThreadGoalStatus.ACTIVE
+
+
+@pytest.mark.parametrize(("kind", "fields"), TRACES)
+def test_a_trace_that_lacks_what_it_is_of_is_read_all_the_same_and_cannot_be_made(kind: Any, fields: dict[str, Any]) -> None:
+    least = {name: fields[name] for name in ("id", "workflow_run_id") if name in fields}
+    assert getattr(kind.from_json(least), kind.OF) == ""
+    assert getattr(kind.from_json({**least, kind.OF: "x"}), kind.OF) == "x"
+    with pytest.raises(TypeError, match=kind.OF):
+        kind(**least)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "name"),
+    [
+        *((ThreadInfo, EVERY_THREAD_FIELD, "created_at"), (fsstore.JobStateRecord, EVERY_JOB_FIELD, "created_at")),
+        *((fsstore.ThreadGoalRecord, EVERY_GOAL_FIELD, "created_at"), (*TRACES[0], "started_at"), (*TRACES[4], "created_at")),
+    ],
+)
+def test_a_time_of_creation_that_nobody_gave_does_not_replace_the_old_one(kind: Any, fields: dict[str, Any], name: str) -> None:
+    old = {**fields, "theirs": 1, "versions": {}}
+    given = {key: value for key, value in fields.items() if key != name}
+    assert kind(**given).over(old) == {**kind(**given).to_json(), name: fields[name], "theirs": 1}
+    assert kind(**{**given, name: 3}).over(old)[name] == 3
+    assert kind(**given).over(None)[name] >= 1_700_000_000
 
 
 @pytest.mark.parametrize("member", [*ThreadStatus, *SessionSource, *RunStatus, *RunStepStatus, *RunStepType, *MessageRole])

@@ -101,10 +101,94 @@ def test_reading_what_did_not_change_reads_no_message_again(root: Path, monkeypa
         assert calls.names() == ["open_fd", "fstat", "fstat", "read_at", "close"]
 
 
+#: How a whole file is read.
+READ = ["open_fd", "fstat", "fstat", "read_at", "close"]
+#: How a file takes the place of another, before directories are synced.
+REPLACE = ["open_fd", "write", "sync", "close", "rename"]
+SYNC_DIRECTORY = ["sync_directory", "open_fd", "close"]
+
+
+def worked(root: str, durability: str) -> Store:
+    """Give a store in which a goal, a checkpoint and a message were just written and read."""
+    store = warm(root, durability)
+    thread = store.thread("t")
+    thread.goal.set("Ship")
+    thread.goal.accrue(tokens=1)
+    thread.checkpoints.save("latest", 1)
+    time.sleep(SETTLED)
+    thread.goal.accrue(tokens=1)
+    thread.goal.get()
+    thread.checkpoints.save("latest", 2)
+    thread.messages.branch()
+    return store
+
+
+@pytest.mark.parametrize("durability", ["process", "full"])
+def test_a_warm_accrual_is_an_append_and_a_reading_of_the_goal(root: Path, monkeypatch: pytest.MonkeyPatch, durability: str):
+    with worked(str(root), durability) as store:
+        calls = recently_used(store, monkeypatch)
+        assert store.thread("t").goal.accrue(tokens=1).tokens_used == 3
+        appended = ["stat", "read_at", "fstat", "read_at", *READ, "write", "stat"]
+        assert calls.names() == appended + ["sync", "exists", "stat"] * (durability == "full")
+
+
+def test_a_warm_goal_is_read_with_nothing_of_its_ledger_but_the_end(root: Path, monkeypatch: pytest.MonkeyPatch):
+    with worked(str(root), "process") as store:
+        goal, calls = store.thread("t").goal, faults.Calls(monkeypatch)
+        assert goal.get().tokens_used == 2
+        assert calls.names() == [*READ, *READ, *READ]  # the goal, the ledger, and that the goal is still the same
+        assert [Path(path).name for name, path in calls if name == "open_fd"] == ["goal.json", "usage.jsonl", "goal.json"]
+
+
+@pytest.mark.parametrize("durability", ["process", "full"])
+def test_a_warm_saving_replaces_one_file_and_looks_at_no_other(root: Path, monkeypatch: pytest.MonkeyPatch, durability: str):
+    with worked(str(root), durability) as store:
+        for number in range(5):
+            store.thread("t").checkpoints.save(f"c{number}", number)
+        calls = recently_used(store, monkeypatch)
+        store.thread("t").checkpoints.save("latest", 3)
+        directories = 4 if durability == "full" else 1  # up to the root
+        found = ["stat", *READ, "mkdir", "stat"]  # the thread, the old state, whether anybody wrote another one since
+        assert calls.names() == [*found, *REPLACE, *SYNC_DIRECTORY * directories, "stat"]
+
+
+def test_the_newest_checkpoint_is_found_by_the_ends_of_all(root: Path, monkeypatch: pytest.MonkeyPatch):
+    with worked(str(root), "process") as store:
+        for number in range(5):
+            store.thread("t").checkpoints.save(f"c{number}", number)
+        calls = faults.Calls(monkeypatch)
+        assert store.thread("t").checkpoints.newest().state == 4
+        assert calls.names() == ["list_names", *READ * 6, *READ]
+
+
+def test_a_warm_look_up_of_a_message_opens_one_log(root: Path, monkeypatch: pytest.MonkeyPatch):
+    with worked(str(root), "process") as store:
+        for number in range(5):
+            store.threads.create(f"other-{number}").messages.append("user", "x")
+        message = store.thread("t").messages.branch()[0]
+        assert store.threads.with_message(message.id).id == "t"
+        calls = faults.Calls(monkeypatch)
+        assert store.threads.with_message(message.id).id == "t"
+        assert calls.names() == ["open_fd", "fstat", "fstat", *["read_at"] * 3, "close"]  # the end, the id, the message
+        assert calls[0][1].endswith("/threads/t/messages.jsonl")
+
+
+def test_the_name_of_a_thread_is_one_file_read(root: Path, monkeypatch: pytest.MonkeyPatch):
+    with worked(str(root), "process") as store:
+        store.thread("t").rename("parser")
+        calls = faults.Calls(monkeypatch)
+        assert store.names.get("t") == "parser"
+        assert calls.names() == READ
+
+
 def test_a_handle_touches_no_disk(store: Store, monkeypatch: pytest.MonkeyPatch):
     calls = faults.Calls(monkeypatch)
     thread = store.thread("anything")
     assert thread.runs.handle("run").steps.directory.endswith("/threads/anything/runs/run/steps")
+    assert thread.checkpoints.path("c").endswith("/threads/anything/checkpoints/c.json")
+    assert thread.goal.usage.path.endswith("/threads/anything/usage.jsonl")
+    assert thread.tools is not None
+    assert store.workflows.handle("w").leaves is not None
     assert calls == []
 
 

@@ -1,0 +1,109 @@
+"""The session index read for its deletions alone tells the same of them as the index read whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from damage import line_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsstore import FormatError, Store, clock, codec
+from fsstore.resources.session_index import DeletionView, IndexView
+
+IDS = clock.next_ids(0, clock.random_suffix(), 12)[1]
+
+
+def name(id: str, called: str | None = "n") -> bytes:
+    return line_of({"id": id, "thread_id": "t", "thread_name": called, "updated_at": 1, "rollout_path": None})
+
+
+def deletion(id: str) -> bytes:
+    return line_of({"id": id, "type": "deleted", "thread_id": "t", "leaf_ids": [], "greatest": {}, "versions": {}})
+
+
+SHAPES = {
+    "name": name,
+    "deletion": deletion,
+    "name that looks like a deletion": lambda own: name(own, '"type":"deleted"'),
+    "name of one word": lambda own: name(own, "type"),
+    "deletion in another spelling": lambda own: deletion(own).replace(b":", b" : "),
+    "deletion behind a torn name": lambda own: name(IDS[0])[:50] + deletion(own),
+    "name behind a name in one line": lambda own: name(own)[:-1] + name(IDS[-1]),
+    "deletion behind a name in one line": lambda own: name(own)[:-1] + deletion(own),
+    "sealed fragment of a name": lambda own: name(own)[:50] + b"~\n",
+    "sealed fragment of a deletion": lambda own: deletion(own)[:-20] + b"~\n",
+    "name with a comma lost": lambda own: name(own).replace(b',"updated_at"', b'"updated_at"'),
+    "name with no valid id": lambda own: name(f"{own[:-1]}g"),
+    "name later than the year 3000": lambda own: name(f"f{own[1:]}"),
+    "blank line": lambda _: b"\n",
+}
+
+
+def read(kind: type[IndexView], path: Path) -> IndexView:
+    view = kind(str(path))
+    refresh(view)
+    return view
+
+
+def refresh(view: IndexView) -> None:
+    with view.mutex:
+        view.refresh()
+
+
+@given(st.lists(st.tuples(st.sampled_from(IDS), st.sampled_from(list(SHAPES))), max_size=12), st.booleans())
+def test_deletions_are_the_same_whatever_stands_between_them(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], ascending: bool
+) -> None:
+    path = tmp_path_factory.mktemp("index") / "session_index.jsonl"
+    path.write_bytes(b"".join(SHAPES[shape](id) for id, shape in (sorted(rows) if ascending else rows)))
+    few, whole = read(DeletionView, path), read(IndexView, path)
+    assert few.deletions == whole.deletions
+    assert few.sorted == whole.sorted
+    # The id of a line that only looked like a name counts too, if it is one: nothing may be minted below.
+    assert whole.greatest <= few.greatest
+    assert few.greatest in ("", *IDS)
+
+
+@pytest.mark.parametrize("shape", [name, deletion])
+def test_a_line_is_read_whole_wherever_its_writer_stood_at_first(tmp_path: Path, shape: Callable[[str], bytes]) -> None:
+    path = tmp_path / "session_index.jsonl"
+    line = shape(IDS[1])
+    for cut in range(len(line)):
+        path.write_bytes(name(IDS[0]) + line[:cut])
+        view = read(DeletionView, path)
+        with path.open("ab") as file:
+            file.write(line[cut:] + deletion(IDS[2]))
+        refresh(view)
+        assert len(view.deletions["t"]) == (2 if shape is deletion else 1)
+        assert view.damage == []
+
+
+def test_names_are_not_decoded_to_learn_of_deletions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "session_index.jsonl"
+    path.write_bytes(b"".join(map(name, IDS[:-1])) + deletion(IDS[-1]))
+    decoded: list[bytes] = []
+    read_line = codec.read_line
+    monkeypatch.setattr(codec, "read_line", lambda raw: decoded.append(raw) or read_line(raw))
+    assert list(read(DeletionView, path).deletions) == ["t"]
+    assert decoded == [deletion(IDS[-1])]
+
+
+def test_a_record_that_must_be_understood_stops_the_opening(store: Store, root: Path) -> None:
+    index = root / "session_index.jsonl"
+    index.write_bytes(name(IDS[0]) + line_of({"id": IDS[1], "type": "!new", "thread_id": "t"}))
+    with pytest.raises(FormatError, match="!new"):
+        Store.open(root)
+    index.unlink()
+
+
+def test_the_id_of_a_name_counts_for_the_next_one(store: Store, root: Path) -> None:
+    future = clock.next_ids(clock.stamp_of(clock.new_id()) + (1 << 40), clock.random_suffix(), 1)[1][0]
+    (root / "session_index.jsonl").write_bytes(name(future))
+    with Store.open(root) as later:
+        later.threads.create("u", name="later")
+    ids = [line[7:43].decode() for line in (root / "session_index.jsonl").read_bytes().splitlines()]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 2
