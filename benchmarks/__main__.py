@@ -8,7 +8,7 @@ import json
 import sys
 import time
 
-from benchmarks import appends, checkpoints, contention, finding, goals, machine, reading, runs, start
+from benchmarks import appends, checkpoints, contention, finding, goals, machine, reading, runs, sessions, start
 from benchmarks.measure import Row, WrongResultError
 from benchmarks.place import Place
 
@@ -25,6 +25,9 @@ _BENCHMARKS = {
     "checkpoint": checkpoints.checkpoint,
     "names": finding.names,
     "lookup": finding.lookup,
+    "session": sessions.turns,
+    "sessions": sessions.listing,
+    "search": sessions.search,
     "runs": runs.runs,
     "import": start.imports,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsstore import MessageNotFoundError, Store
+from fsstore import MessageNotFoundError, SessionQuery, Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,6 +94,30 @@ class Ours:
             return self._store.threads.with_message(message_id).id
         except MessageNotFoundError:
             return None
+
+    def say(self, thread: str, said: Said) -> None:
+        """Append one message to another thread."""
+        self.at(thread).append(*said)
+
+    def holding(self, word: str) -> list[str]:
+        """Give the sessions that hold a word, sorted."""
+        found = self._store.sessions.search(SessionQuery(keyword=word, limit=None))
+        return sorted(session.key for session in found)
+
+    def first_holding(self, word: str) -> list[str]:
+        """Give the last used sessions that hold a word."""
+        return [session.key for session in self._store.sessions.search(SessionQuery(keyword=word))]
+
+    def listed(self, _: str = "") -> tuple[int, int]:
+        """List all sessions with their metadata; give how many they are, and how many messages they have."""
+        found = self._store.sessions.recent(None)
+        return len(found), sum(session.message_count for session in found)
+
+    def __enter__(self) -> Ours:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let go of the log, which leaves its stamp."""

@@ -165,6 +165,34 @@ class Sqlite:
         """Give the thread that holds a message, None where none does."""
         return self._one("SELECT thread_id FROM messages WHERE id = ?", message_id)
 
+    def say(self, thread: str, said: Said) -> None:
+        """Append one message to another thread."""
+        self._thread = thread
+        self.append(said)
+
+    def holding(self, word: str) -> list[str]:
+        """Give the threads that hold a word, by reading all messages."""
+        query = "SELECT DISTINCT thread_id FROM messages WHERE content LIKE '%' || ? || '%' ORDER BY thread_id"
+        return [row[0] for row in self._connection.execute(query, (word,))]
+
+    def indexed(self, word: str) -> list[str]:
+        """Give the threads that hold a word, by an index of words, which is made when it is first needed."""
+        execute = self._connection.execute
+        if not self._one("SELECT 1 FROM sqlite_master WHERE name = 'words'"):
+            execute("CREATE VIRTUAL TABLE words USING fts5 (content, content = 'messages', content_rowid = 'id')")
+            execute("INSERT INTO words (words) VALUES ('rebuild')")
+        query = "SELECT DISTINCT thread_id FROM messages WHERE id IN (SELECT rowid FROM words WHERE words MATCH ?) ORDER BY 1"
+        return [row[0] for row in execute(query, (word,))]
+
+    def listed(self, _: str = "") -> tuple[int, int]:
+        """List all threads with their metadata; give how many they are, and how many messages they have."""
+        query = (
+            "SELECT t.id, t.title, t.created_at, max(m.created_at), count(m.id) FROM threads t LEFT JOIN messages m"
+            " ON m.thread_id = t.id GROUP BY t.id ORDER BY 4 DESC"
+        )
+        rows = self._connection.execute(query).fetchall()
+        return len(rows), sum(row[4] for row in rows)
+
     def _one(self, query: str, *arguments: str | int) -> Any:
         """Give the first column of the first row, None where there is no row."""
         row = self._connection.execute(query, arguments).fetchone()

@@ -9,7 +9,7 @@ from fsstore.errors import ThreadNotFoundError
 from fsstore.records.messages import Draft, draft_of, new_draft
 from fsstore.resources.branches import TreeReader
 from fsstore.resources.compaction import Compacted, Compaction
-from fsstore.resources.tip import Tip
+from fsstore.resources.tip import TRAIL, Tip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fsstore.resources.index import Index
     from fsstore.resources.indexes import Indexes
     from fsstore.resources.place import Place
+    from fsstore.resources.tip import Spot
 
     #: What a message goes below: its record id, and what it answers to.
     Above: TypeAlias = tuple[str | None, str | None]
@@ -88,7 +89,7 @@ class Messages(TreeReader):
             draft.parent_id = tip.shown
             draft.record_id = id = writer.mint()
             line = codec.encode_line(draft.record(id, tip.leaf))
-            tip.leaf, tip.shown, tip.known = id, draft.id or id, True
+            tip.grew(id, draft.id or id, role)
             return line, (id,)
 
         self._log.append(make)
@@ -216,12 +217,12 @@ class Messages(TreeReader):
         """
 
         def make(writer: Writer) -> Made:
-            leaf, parent = self._last_two(writer)
-            if leaf is None or role not in (None, leaf.role):
+            leaf, _ = self._last_two(writer)
+            if leaf is None or role not in (None, leaf[2]):
                 return b"", ()
             id = writer.mint()
-            _tip_of(writer).moved(*(parent.record_id, parent.id) if parent else (None,), plain=False)
-            return codec.encode_line({"id": id, "type": "removed", "message_id": leaf.record_id}), (id,)
+            _tip_of(writer).shrank()
+            return codec.encode_line({"id": id, "type": "removed", "message_id": leaf[0]}), (id,)
 
         return self._unless_missing(make)
 
@@ -239,8 +240,10 @@ class Messages(TreeReader):
             if leaf is None:
                 return b"", ()
             id = writer.mint()
-            _tip_of(writer).moved(id, plain=False)
-            return codec.encode_line(draft.record(id, parent.record_id if parent else None, replaces=leaf.record_id)), (id,)
+            tip = _tip_of(writer)
+            tip.shrank()
+            tip.grew(id, id, draft.role)
+            return codec.encode_line(draft.record(id, parent[0] if parent else None, replaces=leaf[0])), (id,)
 
         return self._unless_missing(make)
 
@@ -261,11 +264,11 @@ class Messages(TreeReader):
 
         def make(writer: Writer) -> Made:
             leaf, _ = self._last_two(writer)
-            if leaf is None or leaf.role != role_before or not only_if():
+            if leaf is None or leaf[2] != role_before or not only_if():
                 return b"", ()
             id = writer.mint()
-            _tip_of(writer).moved(id)
-            return codec.encode_line(draft.record(id, leaf.record_id)), (id,)
+            _tip_of(writer).grew(id, id, draft.role)
+            return codec.encode_line(draft.record(id, leaf[0])), (id,)
 
         return self._unless_missing(make)
 
@@ -370,7 +373,7 @@ class Messages(TreeReader):
             last = clock.id_after(last)
             lines.append(codec.encode_line({"id": last, "type": "leaf", "leaf_id": leaf}))
         tip.know(last)
-        tip.known = False
+        tip.lose_leaf()
         return b"".join(lines), tuple(added)
 
     def _unless_missing(self, make: Callable[[Writer], Made]) -> bool:
@@ -394,7 +397,7 @@ class Messages(TreeReader):
                 records.append(draft.record(id, parent))
                 draft.record_id, draft.parent_id = id, shown
                 parent, shown = id, draft.id or id
-            tip.leaf, tip.shown, tip.known = parent, shown, True
+            tip.moved(parent, shown)
             return codec.encode_lines(records, flat=flat), tuple(ids)
 
         self._log.append(make)
@@ -402,12 +405,17 @@ class Messages(TreeReader):
             draft.done()
         return drafts  # type: ignore[return-value]  # they are messages now
 
-    def _last_two(self, writer: Writer) -> tuple[Message | None, Message | None]:
-        """Give the current leaf and the message above it, from the end of the log where that tells."""
-        found = self.newest_of(writer.fd, 2)
-        if found is None:
-            found = self.with_index(writer.fd, lambda fd, index: self.branch_of(fd, index, 2))
-        return (found[-1] if found else None, found[-2] if len(found) > 1 else None)
+    def _last_two(self, writer: Writer) -> tuple[Spot | None, Spot | None]:
+        """Give the current leaf and the message above it; what is not known of them is read from the log's end or its index."""
+        tip = _tip_of(writer)
+        if len(tip.trail) < 2:
+            found = None if self.path in self._indexes else self.newest_of(writer.fd, TRAIL)
+            if found is None:
+                found = self.with_index(writer.fd, lambda fd, index: self.branch_of(fd, index, TRAIL))
+            tip.trail = [(one.record_id, one.id, one.role) for one in found]
+            if len(found) < TRAIL:
+                tip.trail.insert(0, None)
+        return tip.trail[-1], tip.trail[-2] if len(tip.trail) > 1 else None
 
     def _shown_of(self, writer: Writer, message_id: str) -> Above:
         return self.with_index(writer.fd, lambda fd, index: self._ids(fd, index, message_id))

@@ -12,11 +12,17 @@ from fsstore.resources.tail import NeedIndex, Tail
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
+    from typing import TypeAlias
 
     from fsstore.codec import Object
     from fsstore.resources.branches import TreeReader
     from fsstore.resources.index import Index
 
+    #: A message: its record id, what it answers to, its role.
+    Spot: TypeAlias = tuple[str, str, str]
+
+#: How much of the current branch's end is learnt at once.
+TRAIL = 64
 #: Keys that stand before `role` where they stand at all, so that no line of the usual form has them.
 _RARE = frozenset(("given_id", "replaces"))
 
@@ -29,6 +35,7 @@ class Tip(Fold):
         shown: What the leaf answers to.
         known: Whether the two are known; if not, the index tells.
         plain: See `Index.plain`.
+        trail: The end of the current branch, as far as it is known: the leaf last; first None where that is all of it.
     """
 
     def __init__(self, reader: TreeReader) -> None:
@@ -37,6 +44,7 @@ class Tip(Fold):
         self.shown: str | None = None
         self.known = True
         self.plain = True
+        self.trail: list[Spot | None] = []
         self._reader = reader
         self._stamped = 0
 
@@ -69,11 +77,35 @@ class Tip(Fold):
         """Take a message as the current leaf; not `plain` where the same record made another one go."""
         self.leaf, self.shown, self.known = leaf, given_id or leaf, True
         self.plain &= plain
+        self.trail = []
+
+    def grew(self, record_id: str, shown: str, role: str) -> None:
+        """Take a message below the current leaf as the leaf, where that is known."""
+        self.leaf, self.shown = record_id, shown
+        if self.trail:
+            self.trail.append((record_id, shown, role))
+            if len(self.trail) > 2 * TRAIL:
+                del self.trail[:TRAIL]
+
+    def shrank(self) -> None:
+        """Take the message above the current leaf as the leaf; the trail knows both."""
+        trail = self.trail
+        trail.pop()
+        above = trail[-1]
+        self.moved(*(above[:2] if above else (None,)), plain=False)
+        self.trail = trail
 
     def removed(self, record_id: str) -> None:
         """Note that a message is gone; where it was the leaf, the index tells which one is now."""
-        self.known &= self.leaf != record_id
         self.plain = False
+        self.trail = []
+        if self.leaf == record_id:
+            self.lose_leaf()
+
+    def lose_leaf(self) -> None:
+        """Note that only the index tells which message is the leaf now."""
+        self.known = False
+        self.trail = []
 
     def skim(self, data: bytes, start: int) -> bool:
         """Learn lines that are all messages of the usual form: only the last one is decoded, since it alone tells the leaf."""
@@ -91,6 +123,7 @@ class Tip(Fold):
     def add(self, record: Object) -> None:
         """Learn one record that another writer appended."""
         newest = record["id"] > self.greatest
+        self.trail = []
         super().add(record)
         kind = record.get("type")
         if not newest:

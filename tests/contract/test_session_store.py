@@ -298,7 +298,7 @@ def test_messages_are_counted_without_decoding_any(sessions: SessionStore, root:
     monkeypatch.setattr(fsstore.codec.orjson, "loads", lambda data: decoded.append(data) or loads(data))
     assert [session.message_count for session in fresh.list_sessions_with_metadata()] == [50]
     assert sum(b'"role"' in data for data in decoded) == 1, "only the last one, for its time"
-    assert fresh._store.threads._indexes.paths() == []
+    assert fresh._store.threads._indexes._indexes == {}
 
 
 def test_a_missing_session_has_no_name_and_no_state_and_gets_none(sessions: SessionStore, root: Path) -> None:
@@ -543,7 +543,7 @@ def test_search_writes_nothing_and_keeps_no_index(sessions: SessionStore, root: 
     fresh = SessionStore(root)
     before = onroot.snapshot(root)
     assert found(fresh, "two") == ["a"]
-    assert fresh._store.threads._indexes.paths() == []
+    assert fresh._store.threads._indexes._indexes == {}
     assert onroot.snapshot(root) == before
 
 
