@@ -55,8 +55,8 @@ class CheckpointsMachine(StoreMachine):
 
     @rule(turns=st.lists(st.tuples(who, names), min_size=3, max_size=5))
     def save_several(self, turns):
-        for number, (who, name) in enumerate(turns):
-            self.save(who, name, number)
+        for number, (one, name) in enumerate(turns):
+            self.save(one, name, number)
 
     @rule(who=who, name=names)
     def delete(self, who, name):
