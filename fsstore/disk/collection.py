@@ -147,7 +147,8 @@ class Collection:
         return clock.new_id(max(own, self._newest()) if self._ordered else own)
 
     def _newest(self) -> str:
-        if self._known and self._known[0] == self._mark():
+        # Two changes in one tick of the directory's time look like one; the order is right all the same if the clock went on.
+        if self._known and self._known[0] == self._mark() and self._known[1] < clock.new_id():
             return self._known[1]
         return max((version for version, _, _ in self._by_version() if version), default=clock.FIRST_ID)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import contract_children as children
 import onroot
@@ -395,14 +396,13 @@ def test_the_order_is_that_of_the_saving_even_where_the_clock_went_back(
     state: StateStore, thread: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state.save_checkpoint(thread, "first", 1)
-    now = time.time_ns()
-    monkeypatch.setattr(clock.time, "time_ns", lambda: now - 3_600_000_000_000)
-    monkeypatch.setattr(clock.time, "time", lambda: now / 1e9 - 3_600)
+    then = time.time_ns() - 3_600_000_000_000
+    monkeypatch.setattr(clock, "time", SimpleNamespace(time=lambda: then / 1e9, time_ns=lambda: then))
     state.save_checkpoint(thread, "second", 2)
     state.save_checkpoint(thread, "first", 3)
     assert names(state, thread) == ["first", "second"]
     first, second = state.list_checkpoints(thread)
-    assert first.created_at == second.created_at == now // 1_000_000_000 - 3_600
+    assert first.created_at == second.created_at == then // 1_000_000_000
 
 
 def test_reading_checkpoints_changes_nothing(state: StateStore, root: Path, thread: str) -> None:

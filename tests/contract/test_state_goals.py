@@ -273,6 +273,10 @@ def test_an_accrual_adds_and_leaves_every_other_field(state: StateStore, thread:
     assert state.record_thread_goal_continuation(thread, 170) == goal_of(state) == expected
 
 
+def test_a_first_accrual_of_an_earlier_time_leaves_the_time(state: StateStore, goal: ThreadGoalRecord) -> None:
+    assert spent(state.record_thread_goal_usage("t", 5, 1, 50)) == spent(goal_of(state)) == (5, 1, 0, 100)
+
+
 def test_negative_deltas_take_back(state: StateStore, goal: ThreadGoalRecord) -> None:
     state.record_thread_goal_usage("t", 100, 10, 110)
     assert spent(state.record_thread_goal_usage("t", -150, -4, 120)) == (-50, 6, 0, 120)

@@ -108,14 +108,17 @@ def view(root: Path) -> View:
         called = index._view
         names = store.names.get_all({*threads, *called.names})
         words = {*called.spoken, *(name for name in names.values() if name is not None)}
-        wrong = [id for id, thread in threads.items() if names[id] != thread["info"].name]
-        assert not wrong, f"name and meta.json of {wrong} disagree"
+        paths = {word.casefold(): path for word in words if (path := store.names.path_of(word)) is not None}
+        for info in (thread["info"] for thread in threads.values()):
+            assert names[info.id] == info.name, f"the name and the meta.json of {info.id} disagree"
+            found = None in (info.name, info.rollout_path) or info.name.casefold() in paths
+            assert found, f"{info.id} is not found by the name that its meta.json gives"
         return {
             "store": True,
             "threads": threads,
             "deleted": sorted(index.deletions()),
             "names": {id: name for id, name in names.items() if name is not None},
-            "paths": {word.casefold(): path for word in words if (path := store.names.path_of(word)) is not None},
+            "paths": paths,
             "jobs": store.jobs.recent(None),
             "workflows": [_view_workflow(store.workflows[run.id]) for run in store.workflows.recent(None)],
             "prompts": store.prompts.recent(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis.stateful import invariant, precondition, rule
 from machine import StoreMachine, play, who
 
 from fsstore import CheckpointNotFoundError, CorruptError, Store, ThreadNotFoundError, clock, layout
+from fsstore.disk import fs
 
 THREAD = "t"
 names = st.sampled_from(["a", "b", "B", "é/\0", "latest", "x" * 300])
@@ -50,6 +52,11 @@ class CheckpointsMachine(StoreMachine):
         assert 0 <= clock.now() - saved.created_at <= 1
         self.saved.pop(name, None)  # the last one now
         self.saved[name] = state
+
+    @rule(turns=st.lists(st.tuples(who, names), min_size=3, max_size=5))
+    def save_several(self, turns):
+        for number, (one, name) in enumerate(turns):
+            self.save(one, name, number)
 
     @rule(who=who, name=names)
     def delete(self, who, name):
@@ -116,5 +123,26 @@ class CheckpointsMachine(StoreMachine):
                 checkpoints[name]
 
 
-def test_checkpoints_are_what_a_plain_model_says(tmp_path: Path, seed: int, campaign: bool):
-    play(CheckpointsMachine, tmp_path, seed, campaign)
+class Coarse:
+    """What `stat` says on a file system, or a kernel, that keeps whole seconds."""
+
+    def __init__(self, status: os.stat_result) -> None:
+        self._status = status
+        self.st_ctime_ns = status.st_ctime_ns // 10**9 * 10**9
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._status, name)
+
+
+class CoarseTimes(CheckpointsMachine):
+    """The same where a directory that changed twice in one second shows it once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches.callback(setattr, fs, "stat", fs.stat)
+        fs.stat = lambda path: Coarse(os.stat(path))
+
+
+@pytest.mark.parametrize("machine", [CheckpointsMachine, CoarseTimes])
+def test_checkpoints_are_what_a_plain_model_says(machine, tmp_path: Path, seed: int, campaign: bool):
+    play(machine, tmp_path, seed, campaign, examples=15)

@@ -37,10 +37,9 @@ def test_checkpoints_are_whole_and_the_newest_is_the_one_saved_last(
     newest = checkpoints.newest()
     assert newest.state in [one["of all"] for one in last]
     assert next(iter(checkpoints)) == newest
-    saved = json.loads(Path(checkpoints._documents.path(newest.checkpoint_id)).read_bytes())["versions"][""]
-    assert saved == max(
-        json.loads(path.read_bytes())["versions"][""] for path in Path(checkpoints._documents.directory).iterdir()
-    )
+    directory = Path(store.thread("t").directory) / "checkpoints"
+    versions = {path.stem: json.loads(path.read_bytes())["versions"][""] for path in directory.iterdir()}
+    assert newest.checkpoint_id == max(versions, key=versions.__getitem__)
 
 
 def test_versions_ascend_in_the_order_of_the_savings_whatever_the_clocks_say(store: Store, root: Path, many: int):

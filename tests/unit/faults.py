@@ -6,13 +6,15 @@ import contextlib
 import errno
 import gc
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from fsstore import Message, Store
+from fsstore import Message, Store, clock
 from fsstore.disk import fs
 
 PLAIN_CALLS = [
@@ -51,6 +53,37 @@ class Calls(list[tuple[str, Any]]):
 
     def names(self) -> list[str]:
         return [name for name, _ in self]
+
+
+class Bytes:
+    """How many bytes were read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.read = 0
+        read_at, lines = fs.read_at, fs.lines
+
+        def counted(fd: int, count: int, at: int) -> bytes:
+            data = read_at(fd, count, at)
+            self.read += len(data)
+            return data
+
+        def counted_lines(fd: int, start: int, end: int) -> Any:
+            if end - start > 1 << 16:  # else it goes to read_at
+                self.read += end - start
+            return lines(fd, start, end)
+
+        monkeypatch.setattr(fs, "read_at", counted)
+        monkeypatch.setattr(fs, "lines", counted_lines)
+
+    def take(self) -> int:
+        read, self.read = self.read, 0
+        return read
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    """Have the store's clock stand still at some seconds from now."""
+    at = time.time_ns() + seconds * 1_000_000_000
+    monkeypatch.setattr(clock, "time", SimpleNamespace(time=lambda: at / 1e9, time_ns=lambda: at))
 
 
 def failing(code: int) -> Callable[..., Any]:

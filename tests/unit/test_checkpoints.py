@@ -3,12 +3,11 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import children
+import faults
 import pytest
 from processes import run, run_all, start
 
@@ -38,11 +37,6 @@ def fresh(checkpoints: Checkpoints) -> list[CheckpointRecord]:
     """Give the checkpoints as another process would list them."""
     with Store.open(checkpoints._place.root.path, read_only=True) as other:
         return list(other.thread("t").checkpoints)
-
-
-def set_clock(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
-    at = time.time_ns() + seconds * 1_000_000_000
-    monkeypatch.setattr(clock, "time", SimpleNamespace(time=lambda: at / 1e9, time_ns=lambda: at))
 
 
 # The front door
@@ -127,7 +121,7 @@ def test_a_read_only_store_saves_nothing(store: Store, checkpoints: Checkpoints)
 
 def test_the_order_is_that_of_the_saving_though_the_clock_goes_back_and_forth(checkpoints: Checkpoints, monkeypatch):
     for number, seconds in enumerate((0, -3_600, 7_200, -7_200, 3_600)):
-        set_clock(monkeypatch, seconds)
+        faults.set_clock(monkeypatch, seconds)
         checkpoints.save(f"c{number % 4}", number)
         assert (checkpoints.newest().state, checkpoints.recent(1)[0].state) == (number, number)
     assert [found.state for found in checkpoints] == [found.state for found in fresh(checkpoints)] == [4, 3, 2, 1]
@@ -171,14 +165,12 @@ def test_a_state_of_hundreds_of_megabytes_comes_back_and_is_found_without_being_
     assert os.path.getsize(checkpoints.path("large")) > (200_000_000 if campaign else 20_000_000)
     assert checkpoints["large"].state == checkpoints.newest().state == state
     checkpoints.save("small", 1)
-    read = []
-    real = fs.read_at
-    monkeypatch.setattr(fs, "read_at", lambda fd, count, at: (data := real(fd, count, at), read.append(len(data)))[0])
+    count = faults.Bytes(monkeypatch)
     assert checkpoints.newest().state == 1
     assert checkpoints.recent(1)[0].state == 1
     assert checkpoints.ids() == ["large", "small"]
     checkpoints.save("small", 2)
-    assert sum(read) < 50_000
+    assert count.take() < 50_000
     monkeypatch.undo()
     assert checkpoints.delete("large")
     assert names(checkpoints) == ["small"]

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import children
+import faults
 import pytest
 from processes import run
 
@@ -261,12 +260,10 @@ def test_what_is_there_is_told_from_the_start_of_the_file_alone(documents: Colle
     for number in range(3):
         create(documents, str(number), state="x" * 500_000)
     documents.delete("1")
-    read = []
-    real = fs.read_at
-    monkeypatch.setattr(fs, "read_at", lambda fd, count, at: (data := real(fd, count, at), read.append(len(data)))[0])
+    count = faults.Bytes(monkeypatch)
     assert list(documents.ids()) == ["0", "2"]
     assert ["0" in documents, "1" in documents] == [True, False]
-    assert sum(read) < 30_000
+    assert count.take() < 30_000
 
 
 def test_a_document_that_only_speaks_of_deletion_is_there(documents: Collection):
@@ -299,11 +296,6 @@ def names(documents: Collection) -> list[str]:
     return [fields["id"] for fields in documents.newest_first()]
 
 
-def set_clock_back(monkeypatch: pytest.MonkeyPatch, seconds: int = 3_600) -> None:
-    at = time.time_ns() - seconds * 1_000_000_000
-    monkeypatch.setattr(clock, "time", SimpleNamespace(time=lambda: at / 1e9, time_ns=lambda: at))
-
-
 def test_each_write_is_newer_than_every_one_before(ordered: Collection):
     versions = []
     for id in ("b", "a", "c", "a", "b"):
@@ -324,7 +316,7 @@ def test_a_write_is_newer_than_those_of_others_whatever_the_clock_says(
         put(ordered, "mine")
     ahead = clock.spell_id(clock.stamp_of(clock.new_id()) + (10**9 << 12), clock.random_suffix())
     other.put("theirs", lambda old: {}, ahead)
-    set_clock_back(monkeypatch)
+    faults.set_clock(monkeypatch, -3_600)
     assert document.newest(put(ordered, "mine")) > ahead
     assert names(ordered) == names(other) == ["mine", "theirs"]
     deletion = other.delete("mine")
@@ -332,9 +324,19 @@ def test_a_write_is_newer_than_those_of_others_whatever_the_clock_says(
     assert names(ordered) == ["another", "theirs"]
 
 
+def test_a_deletion_is_newer_than_the_writes_of_others_and_so_is_what_comes_after_it(ordered: Collection, monkeypatch):
+    put(ordered, "mine")
+    ahead = clock.spell_id(clock.stamp_of(clock.new_id()) + (10**9 << 12), clock.random_suffix())
+    ordered.put("theirs", lambda old: {}, ahead)
+    faults.set_clock(monkeypatch, -3_600)
+    assert ordered.delete("mine") > ahead
+    put(ordered, "another")
+    assert names(ordered) == ["another", "theirs"]
+
+
 def test_a_write_of_another_process_in_between_is_noticed(store: Store, ordered: Collection, monkeypatch):
     put(ordered, "mine")
-    set_clock_back(monkeypatch)
+    faults.set_clock(monkeypatch, -3_600)
     for number in range(5):
         theirs = run(children.put_ahead, ordered.directory, f"theirs-{number}", number)
         assert document.newest(put(ordered, "mine")) > theirs
@@ -369,7 +371,7 @@ def test_a_future_version_of_what_cannot_be_read_counts_as_far_as_it_shows(order
     first = document.newest(put(ordered, "x", state="x" * 20_000))
     data = Path(ordered.path("x")).read_bytes()
     Path(ordered.path("x")).write_bytes(data[:100] + b"\0" * 100 + data[200:])
-    set_clock_back(monkeypatch)
+    faults.set_clock(monkeypatch, -3_600)
     assert document.newest(put(ordered, "y")) > first
     assert ordered.delete("x") > first
     assert names(ordered) == ["y"]
@@ -377,7 +379,7 @@ def test_a_future_version_of_what_cannot_be_read_counts_as_far_as_it_shows(order
 
 def test_without_order_a_write_is_only_newer_than_its_own_document(documents: Collection, monkeypatch: pytest.MonkeyPatch):
     first = document.newest(create(documents, "x"))
-    set_clock_back(monkeypatch)
+    faults.set_clock(monkeypatch, -3_600)
     assert document.newest(create(documents, "y")) < first
     assert document.newest(put(documents, "x")) > first
     assert documents.delete("x") > first

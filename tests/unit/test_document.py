@@ -204,19 +204,11 @@ def test_a_reader_meets_the_old_document_or_the_new_one_at_every_call(disk: Root
 # read_newest, is_there: from an edge of the file alone
 
 
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Count the bytes of every reading from here on."""
-    read: list[int] = []
-    real = fs.read_at
-    monkeypatch.setattr(fs, "read_at", lambda fd, count, at: (data := real(fd, count, at), read.append(len(data)))[0])
-    return read
-
-
 def test_the_last_write_is_read_from_the_end_of_the_file_alone(disk: Root, path: str, monkeypatch: pytest.MonkeyPatch):
     stored = document.write(disk, path, {"id": "x", "state": ["x" * 1_000_000]}, None)
-    read = counted(monkeypatch)
+    count = faults.Bytes(monkeypatch)
     assert document.read_newest(path) == document.newest(stored)
-    assert sum(read) <= 4096
+    assert count.take() <= 4096
 
 
 @pytest.mark.parametrize(
@@ -278,9 +270,9 @@ def test_a_refusal_of_the_system_is_no_absence(disk: Root, path: str, monkeypatc
 @pytest.mark.parametrize("fields", [{}, {"deleted": False}, {"a": "deleted"}, {"a": {"deleted": True}}], ids=repr)
 def test_a_document_is_there_unless_it_says_that_it_was_deleted(disk: Root, path: str, fields: Any, monkeypatch):
     document.write(disk, path, {"id": "x", **fields, "state": "x" * 1_000_000}, None)
-    read = counted(monkeypatch)
+    count = faults.Bytes(monkeypatch)
     assert document.is_there(path)
-    assert fields or sum(read) <= 4096
+    assert fields or count.take() <= 4096
     document.delete(disk, path, "x")
     assert not document.is_there(path)
     compact = json.dumps(json.loads(Path(path).read_text()))

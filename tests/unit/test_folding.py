@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 from damage import line_of
-from faults import replace
+from faults import Bytes, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fsstore import FormatError, NotFoundError, Store, clock
-from fsstore.disk import fs
 from fsstore.disk.folding import Unfit, View, ViewFold
 from fsstore.disk.follow import TAIL
 from fsstore.disk.log import Log
@@ -65,31 +64,6 @@ def read(view: Kept) -> list[Any]:
 def add(path: Path, data: bytes) -> None:
     with path.open("ab") as file:
         file.write(data)
-
-
-class Bytes:
-    """How many bytes were read."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.read = 0
-        read_at, lines = fs.read_at, fs.lines
-
-        def counted(fd: int, count: int, at: int) -> bytes:
-            data = read_at(fd, count, at)
-            self.read += len(data)
-            return data
-
-        def counted_lines(fd: int, start: int, end: int) -> Any:
-            if end - start > 1 << 16:  # else it goes to read_at
-                self.read += end - start
-            return lines(fd, start, end)
-
-        monkeypatch.setattr(fs, "read_at", counted)
-        monkeypatch.setattr(fs, "lines", counted_lines)
-
-    def take(self) -> int:
-        read, self.read = self.read, 0
-        return read
 
 
 # What is there, and what is new
@@ -334,24 +308,29 @@ def test_a_change_in_place_is_noticed_though_length_end_and_time_of_change_stay(
     assert read(view) == ["new", *range(2, 10)]
 
 
-def test_a_reading_that_was_interrupted_is_done_anew(path: Path):
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_reading_that_was_interrupted_is_done_anew(path: Path, at: int, warm: bool):
     class Interrupted(Kept):
-        left = 2
+        interrupt = -1
 
         def take(self, record: dict[str, Any]) -> None:
-            if self.left == 0:
-                self.left = -1
+            if record["says"] == self.interrupt:
+                self.interrupt = -1
                 raise KeyboardInterrupt
-            self.left -= 1
             super().take(record)
 
     view = Interrupted(str(path))
-    path.write_bytes(lines(1, 2, 3, 4))
+    path.write_bytes(lines(0))
+    if warm:
+        assert read(view) == [0]
+    view.interrupt = at
+    add(path, lines(1, 2, 3))
     with pytest.raises(KeyboardInterrupt):
         read(view)
-    assert read(view) == [1, 2, 3, 4]
+    assert (read(view), view.damage) == ([0, 1, 2, 3], [])
     add(path, lines(5))
-    assert read(view) == [1, 2, 3, 4, 5]
+    assert (read(view), view.damage) == ([0, 1, 2, 3, 5], [])
 
 
 def test_a_line_that_a_view_skips_is_not_decoded_and_stays_in_order(path: Path):

@@ -10,7 +10,6 @@ from typing import Any
 import faults
 import pytest
 from damage import line_of
-from test_folding import Bytes
 
 from fsstore import CorruptError, Store, ThreadInfo, clock, layout
 from fsstore.disk.follow import TAIL
@@ -67,7 +66,7 @@ def test_a_look_up_does_not_read_the_index_again(store: Store, names: Names, mon
     rows = [{"id": id, "thread_id": f"t{at}", "thread_name": f"n{at}"} for at, id in enumerate(ids)]
     index(store).write_bytes(b"".join(line_of({**row, "updated_at": 1, "rollout_path": f"/{row['id']}"}) for row in rows))
     assert names.path_of("N7") == f"/{ids[7]}"
-    count = Bytes(monkeypatch)
+    count = faults.Bytes(monkeypatch)
     for at in range(10):
         assert (names.path_of(f"N{at}"), names.get(f"t{at}")) == (f"/{ids[at]}", f"n{at}")
     looks = 10 * 3  # a path is looked up in it twice

@@ -75,27 +75,18 @@ def test_what_the_block_raises_frees_the_lock(store: Store):
         pass
 
 
-def test_a_thread_that_went_while_its_lock_was_awaited_is_missing(store: Store):
+def test_a_thread_that_went_while_its_lock_was_awaited_is_missing(store: Store, monkeypatch: pytest.MonkeyPatch):
     store.threads.create("t")
-    here = place(store)
-    real = here.lock
+    lock = Place.lock
 
-    class Late:
-        def __enter__(self) -> None:
-            with Store.open(store.root) as other:
-                other.threads.delete("t")
-            self.lock = real()
-            self.lock.__enter__()
+    def late(self: Place) -> object:
+        with Store.open(store.root) as other:
+            other.threads.delete("t")
+        return lock(self)
 
-        def __exit__(self, *rest: object) -> None:
-            self.lock.__exit__(*rest)
-
-    Place.lock, kept = (lambda self: Late()), Place.lock
-    try:
-        with pytest.raises(ThreadNotFoundError), here.lock_existing():
-            pytest.fail("the block was entered")
-    finally:
-        Place.lock = kept
+    monkeypatch.setattr(Place, "lock", late)
+    with pytest.raises(ThreadNotFoundError), place(store).lock_existing():
+        pytest.fail("the block was entered")
 
 
 def test_a_read_only_store_gives_no_lock(store: Store):

@@ -11,9 +11,8 @@ from typing import Any
 import children
 import pytest
 from damage import line_of
-from faults import Calls, replace
+from faults import Bytes, Calls, replace
 from processes import run_all
-from test_folding import Bytes
 
 from fsstore import Store, ThreadGoalRecord, clock
 from fsstore.disk.follow import TAIL

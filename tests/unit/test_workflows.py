@@ -416,9 +416,10 @@ def test_a_run_begun_again_under_its_id_has_no_part_of_the_old(store: Store, run
     assert [part.branch_id for part in run.branches] == ["new"]
 
 
+@pytest.mark.parametrize("then", ["delete", "create", "put"])
 @pytest.mark.parametrize("moved", range(4))
 def test_parts_that_a_dying_deletion_left_are_seen_by_nobody_and_go_when_the_id_is_used_again(
-    store: Store, run: WorkflowHandle, workflows: Workflows, monkeypatch: pytest.MonkeyPatch, moved: int
+    store: Store, run: WorkflowHandle, workflows: Workflows, monkeypatch: pytest.MonkeyPatch, moved: int, then: str
 ):
     before = {str(path.relative_to(store.root)): path.read_bytes() for path in directory(store).rglob("*.json")}
     left = moved + 2  # the trash's copy of run.json, and run.json itself
@@ -439,10 +440,14 @@ def test_parts_that_a_dying_deletion_left_are_seen_by_nobody_and_go_when_the_id_
     assert len([name for name in os.listdir(directory(store)) if name != "run.json"]) == 4 - moved
     for name in PARTS:
         assert list(getattr(run, name)) == []
-    assert run.delete() is False  # which moves the rest
+    again = {
+        "delete": run.delete,
+        "create": lambda: workflows.create("review", id="w"),
+        "put": lambda: workflows.put(WorkflowRun(id="w", workflow_id="review")),
+    }
+    assert again[then]() is not True
     assert (os.listdir(directory(store)), trashed(store)) == (["run.json"], before)
-    again = workflows.create("review", id="w")
-    assert [list(getattr(again, name)) for name in PARTS] == [[]] * 4
+    assert [list(getattr(run, name)) for name in PARTS] == [[]] * 4
 
 
 # Damage
