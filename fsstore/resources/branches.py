@@ -293,9 +293,15 @@ class TreeReader:
         stamps.remove(self._place.root, self._place.name)
 
     def keep_stamp(self, mark: stamps.Stamp) -> None:
-        """Keep the log's stamp, while the log is there."""
-        if fs.is_file(self.path):
-            stamps.write(self._place.root, self._place.name, mark)
+        """Keep the log's stamp, while the log is there and holds what the stamp says: it may have been rewritten since."""
+        opened = self._open()
+        if opened is None:
+            return
+        try:
+            if fs.read_at(opened, len(mark.tail), mark.length - len(mark.tail)) == mark.tail:
+                stamps.write(self._place.root, self._place.name, mark)
+        finally:
+            fs.close(opened)
 
     # What writers ask
 

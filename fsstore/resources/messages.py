@@ -322,6 +322,7 @@ class Messages(TreeReader):
             return left.data
 
         self._log.rewrite(change)
+        self.forget_stamp()
         return done
 
     def import_records(self, records: Iterable[Mapping[str, Json]], *, leaf_id: str | Absent | None = ABSENT) -> list[str]:

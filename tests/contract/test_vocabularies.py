@@ -65,9 +65,44 @@ RECORDS = (
     fsstore.SessionState(),
     fsstore.SessionQuery(),
     fsstore.Compacted(),
+    fsstore.Checkpoint(prompt="p"),
+    fsstore.ConversationTurn(role="user", content="hi"),
+    fsstore.DataSessionMetadata(id="s"),
+    fsstore.EventEntry(type="text"),
+    fsstore.FileSnapshot(path="f"),
+    fsstore.FileWrite(path="f"),
+    fsstore.ModelProfile(),
+    fsstore.ModelResponse(model_id="m"),
+    fsstore.ModelRunContent(model_id="m"),
+    fsstore.OutputRule(),
+    fsstore.RecipeConstraints(),
+    fsstore.RecipeContext(),
+    fsstore.RecipeModelParams(),
+    fsstore.RecipeSnapshot(),
+    fsstore.ResponseSnapshot(model_id="m"),
+    fsstore.RewindEntry(),
+    fsstore.RewindResult(),
+    fsstore.RunContent(prompt="p"),
+    fsstore.RunSummary(),
+    fsstore.SelectionParams(selected_model_id="m"),
+    fsstore.SessionContent(),
+    fsstore.Statistics(),
+    fsstore.SystemReminder(name="r"),
+    fsstore.Tally(),
+    fsstore.WriteEntry(path="f"),
 )
 #: What is asked or answered, and never stored.
-WITHOUT_EXTRA = (ThreadListFilters, fsstore.SessionQuery, fsstore.Compacted)
+WITHOUT_EXTRA = (
+    ThreadListFilters,
+    fsstore.SessionQuery,
+    fsstore.Compacted,
+    fsstore.FileSnapshot,
+    fsstore.RewindEntry,
+    fsstore.RewindResult,
+    fsstore.SelectionParams,
+    fsstore.Statistics,
+    fsstore.Tally,
+)
 ENUMS = {
     MessageRole: ["user", "assistant"],
     RunStatus: ["queued", "in_progress", "completed", "cancelled", "failed", "expired"],
@@ -76,6 +111,10 @@ ENUMS = {
     fsstore.SessionSource: ["interactive", "resume", "fork", "api", "unknown"],
     ThreadStatus: ["running", "idle", "completed", "failed", "paused", "archived"],
     fsstore.JobStateStatus: ["queued", "running", "completed", "failed", "cancelled", "paused"],
+    fsstore.StopReason: ["complete", "timeout", "max_steps", "context_overflow", "cancelled", "error"],
+    fsstore.EventType: ["text", "reading", "writing", "error", "bash", "snapshot", "request"],
+    fsstore.RunRating: ["", "good", "bad"],
+    fsstore.RunType: ["", "rewind"],
     fsstore.ThreadGoalStatus: ["active", "paused", "blocked", "usage_limited", "budget_limited", "complete"],
 }
 
@@ -299,7 +338,11 @@ def test_records_do_not_share_their_defaults() -> None:
 def test_every_record_of_the_package_is_tested_here() -> None:
     public = [getattr(fsstore, name) for name in fsstore.__all__]
     records = {kind for kind in public if inspect.isclass(kind) and dataclasses.is_dataclass(kind)}
-    assert {kind.__name__ for kind in records} - {type(record).__name__ for record in RECORDS} == {"Damage", "Problem"}
+    assert {kind.__name__ for kind in records} - {type(record).__name__ for record in RECORDS} == {
+        "DataStoreOptions",
+        "Damage",
+        "Problem",
+    }
     assert {kind for kind in public if inspect.isclass(kind) and issubclass(kind, StrEnum)} == set(ENUMS)
 
 

@@ -75,6 +75,12 @@ class MessagesMachine(StoreMachine):
         assert message == self.model.message(message.record_id)
         assert self.model.leaf() == message.record_id
 
+    def wrote(self, **more: Any) -> None:
+        """A message was acknowledged of which only its record tells the id and the time."""
+        id = self.written()
+        self.model.add(id, Said(created_at=json.loads(self.log.read_bytes().splitlines()[-1])["created_at"], **more))
+        assert self.model.leaf() == id
+
     def damage(self, data: bytes, *kinds: str, whole: bool = False) -> None:
         self.spoil(self.log, data, *kinds, whole=whole)
 
@@ -158,6 +164,44 @@ class MessagesMachine(StoreMachine):
         assert self.messages(who).remove(name) == (id is not None)
         if id is not None:
             self.model.add(self.written(), Removed(id))
+
+    @rule(who=who, role=st.none() | roles)
+    def remove_last(self, who, role):
+        leaf = self.model.leaf()
+        is_last = leaf is not None and role in (None, self.model.nodes[leaf].role)
+        assert self.messages(who).remove_last(role) == is_last
+        if is_last:
+            self.model.add(self.written(), Removed(leaf))
+
+    @rule(who=who, times=st.integers(1, 5))
+    def append_and_remove_last(self, who, times):
+        for _ in range(times):
+            self.append(who, "user", "taken back", None, ABSENT, {}, None)
+            self.remove_last(who, None)
+
+    @rule(who=who, role=roles, content=contents, extra=extras)
+    def replace_last(self, who, role, content, extra):
+        leaf = self.model.leaf()
+        assert self.messages(who).replace_last(role, content, extra=extra) == (leaf is not None)
+        if leaf is not None:
+            self.wrote(parent=self.model.parent(leaf), role=role, content=content, extra=extra, replaces=leaf)
+
+    @rule(who=who, role=roles, content=contents, wanted=st.booleans())
+    def answer(self, who, role, content, wanted):
+        leaf = self.model.leaf()
+        is_last = wanted and leaf is not None and self.model.nodes[leaf].role == role
+        assert self.messages(who).answer(role, "assistant", content, only_if=lambda: wanted) == is_last
+        if is_last:
+            self.wrote(parent=leaf, role="assistant", content=content)
+
+    @rule(who=who)
+    def compact(self, who):
+        self.messages(who).compact()
+        again = self.messages(who).compact()
+        assert (again.messages, again.duplicates, again.damaged) == (0, 0, 0)
+        if self.log.exists():
+            lines = self.log.read_bytes().split(b"\n")[:-1]  # what has no newline yet is left to its writer
+            assert [json.loads(line)["id"] for line in lines] == sorted(json.loads(line)["id"] for line in lines)
 
     @rule(who=who)
     def clear(self, who):

@@ -16,6 +16,7 @@ EXAMPLES = [
     (errors.RunStepNotFoundError("s"), LookupError, "run step s not found"),
     (errors.CheckpointNotFoundError("c"), LookupError, "checkpoint c not found"),
     (errors.NotFoundError("j", "job"), LookupError, "job j not found"),
+    (errors.AmbiguousPrefixError("s", "session", ["s1", "s2"]), LookupError, "2 sessions begin with 's': s1, s2"),
     (errors.AlreadyExistsError("thread", "t"), FileExistsError, "thread t already exists"),
     (errors.InvalidNameError("a" * 200, "too long"), ValueError, f"invalid id {'a' * 57 + '...'!r}: too long"),
     (errors.RunInTerminalStateError("r", "completed"), RuntimeError, "r is already in terminal state completed"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import socket
 import stat
@@ -148,12 +149,13 @@ def test_every_byte_is_written_however_short_the_writes_are(tmp_path: Path, monk
 
 @pytest.mark.parametrize("call", ["write", "sync"])
 def test_a_temporary_file_that_could_not_be_written_is_not_left(tmp_path: Path, monkeypatch, call: str):
+    gc.collect()  # stores of other tests close what they hold
     before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
     faults.fail_once(monkeypatch, call, errno.ENOSPC)
     with pytest.raises(OSError, match="No space left"):
         fs.create_temp(str(tmp_path / "temp"), b"x")
     assert os.listdir(tmp_path) == []
-    assert sys.platform != "linux" or len(os.listdir("/proc/self/fd")) == before
+    assert sys.platform != "linux" or len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_directories_are_made_once_and_a_file_in_the_way_is_an_error(tmp_path: Path):
