@@ -376,7 +376,9 @@ def test_records_of_the_contract_are_built_from_what_cannot_be_absent() -> None:
 def test_enums_are_str_enums_with_upper_case_members(kind: type[StrEnum]) -> None:
     assert issubclass(kind, StrEnum)
     assert [member.value for member in kind] == ENUMS[kind]
-    assert [member.name for member in kind] == [value.upper() for value in ENUMS[kind]]
+    assert all(
+        member.name == (member.value.upper() or {"RunRating": "NONE", "RunType": "NORMAL"}[kind.__name__]) for member in kind
+    )
     assert [f"{member}" for member in kind] == ENUMS[kind]
 
 

@@ -311,6 +311,7 @@ GOALS = [
         ),
         spent,
     ),
+    Operation("set another goal", (lambda desk: desk["t"].goal.set("another"),), spent),
     Operation(
         "first accrual, continuation and a stale one",
         (

@@ -140,6 +140,12 @@ def raw(store: Store, thread: str = "t") -> bytes:
     return Path(store.thread(thread).messages.path).read_bytes()
 
 
+def open_files() -> int:
+    """Count what this process holds open, where the system tells, once the stores that earlier tests left are closed."""
+    gc.collect()
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
 def descriptors(below: str | Path) -> list[str]:
     """Give what this process holds open below a directory, each as often as it is open."""
     links = []

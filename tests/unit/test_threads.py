@@ -467,6 +467,10 @@ WRITES: dict[str, Callable[[Store], object]] = {
     "run": lambda store: store.thread("t").runs.create("q"),
     "run's end": lambda store: store.thread("t").runs["r"].finish(),
     "step": lambda store: store.thread("t").runs["r"].steps.create("s"),
+    "accrual": lambda store: store.thread("t").goal.accrue(tokens=1),
+    "goal": lambda store: store.thread("t").goal.update(objective="since"),
+    "checkpoint": lambda store: store.thread("t").checkpoints.save("since", 1),
+    "tools": lambda store: store.thread("t").tools.replace([]),
 }
 
 
@@ -475,6 +479,7 @@ def test_an_interrupted_deletion_is_dropped_where_somebody_wrote_since(store: St
     thread = store.threads.create("t")
     thread.messages.extend([{"role": "user", "content": number} for number in range(3)])
     thread.runs.create("r")
+    thread.goal.set("objective")
     interrupt_deletion(store, monkeypatch)
     write(store)
     Store.open(root).close()
