@@ -103,6 +103,8 @@ WITHOUT_EXTRA = (
     fsstore.Statistics,
     fsstore.Tally,
 )
+#: What the member without a word is called.
+EMPTY = {fsstore.RunRating: "NONE", fsstore.RunType: "NORMAL"}
 ENUMS = {
     MessageRole: ["user", "assistant"],
     RunStatus: ["queued", "in_progress", "completed", "cancelled", "failed", "expired"],
