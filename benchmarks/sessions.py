@@ -36,7 +36,8 @@ def turns(place: Place) -> list[Row]:
     rounds = 7 if place.quick else 21
     stores = [_talk(place, count) for count in (short, long)]
     rows = []
-    for what, step in (("append and remove_last", _append_and_remove), ("update_last", _update), ("newest 50", _newest)):
+    # The newest ones first: what is taken away stays in the log, and whoever reads its end passes over it.
+    for what, step in (("newest 50", _newest), ("append and remove_last", _append_and_remove), ("update_last", _update)):
         brief, lengthy = interleave(rounds, *(partial(step, store) for store in stores))
         reach = at_most(1.5, ratio(lengthy, brief))
         rows.append(Row("session", f"{what}, of {long:,} / of {short:,}", middle(lengthy), middle(brief), *reach))

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r"[^\W_]+")
 _ASCII = bytes(range(128))
-#: Bytes, up to the end of a line, that are looked at once for one that is not ASCII.
-_STEP = 1 << 12
-#: Non-ASCII bytes of a passage up to which what they fold to is remembered, and how many such are.
+#: Non-ASCII bytes of a block up to which what they fold to is remembered, and how many such are.
 _SHORT, _REMEMBERED = 256, 4096
 
 
@@ -52,7 +50,6 @@ class Words:
         self._words = frozenset(_WORD.findall(fold(text)))
         self._letters = frozenset("".join(self._words))
         self._needles = [word.encode() for word in self._words]
-        self._plain = [needle for needle in self._needles if needle.isascii()]
         self._spellings: dict[bytes, list[tuple[bytes, bytes]]] = {}
 
     def __bool__(self) -> bool:
@@ -76,20 +73,9 @@ class Words:
 
     def _may_be_in_lines(self, data: bytes) -> bool:
         data = data.lower()
-        if _any_in(self._plain, data) or codec.may_hold_escapes(data):
+        if codec.may_hold_escapes(data):
             return True
-        at = len(data) if data.isascii() else 0
-        while at < len(data):
-            end = data.find(b"\n", at + _STEP) + 1 or len(data)
-            lines = data[at:end]
-            if not lines.isascii() and self._may_be_accented_in(lines):
-                return True
-            at = end
-        return False
-
-    def _may_be_accented_in(self, data: bytes) -> bool:
-        """Look in lower-case bytes in which no word stands in ASCII, for what their other characters fold to."""
-        spellings = self._spellings_of(data.translate(None, _ASCII))
+        spellings = [] if data.isascii() else self._spellings_of(data.translate(None, _ASCII))
         if not _any_in(self._literal_parts(spellings), data):
             return False
         for spelling, folded in spellings:
@@ -97,15 +83,13 @@ class Words:
         return _any_in(self._needles, data)
 
     def _literal_parts(self, spellings: list[tuple[bytes, bytes]]) -> list[bytes]:
-        """Give of each word what must stand in the bytes as it is, where only these characters fold to letters of it.
-
-        It is the longest part without such a letter; nothing of a word that could only stand there in ASCII.
-        """
-        if any(not folded for _, folded in spellings):
-            return [b""]  # a character that vanishes may stand between any two letters
+        """Give of each word what must stand in bytes as it is, where only these characters fold to letters of the words."""
+        if not all(folded for _, folded in spellings):
+            return [b""]  # what vanishes may stand between any two letters
         letters = "".join({folded.decode() for _, folded in spellings})
-        parts = [(word, re.split(f"[{re.escape(letters)}]", word) if letters else [word]) for word in self._words]
-        return [max(found, key=len).encode() for word, found in parts if len(found) > 1 or not word.isascii()]
+        if not letters:
+            return self._needles
+        return [max(re.split(f"[{re.escape(letters)}]", word), key=len).encode() for word in self._words]
 
     def _spellings_of(self, others: bytes) -> list[tuple[bytes, bytes]]:
         """Give those characters of some non-ASCII ones that matter, each with what it folds to, both as UTF-8.

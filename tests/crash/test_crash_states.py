@@ -159,7 +159,7 @@ def test_a_dead_process_changes_nothing_more_whatever_it_tries(tmp_path: Path):
 
 def test_the_store_makes_no_changing_call_that_the_recorder_does_not_know():
     unknown = {
-        "link", "symlink", "replace", "renames", "rmdir", "removedirs", "remove", "makedirs", "mknod", "mkfifo", "pwrite",
+        "link", "symlink", "replace", "renames", "removedirs", "remove", "makedirs", "mknod", "mkfifo", "pwrite",
         "pwritev", "writev", "sendfile", "copy_file_range", "posix_fallocate", "splice",
     }  # fmt: skip
     used = {

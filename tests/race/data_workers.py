@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import processes
 from race_workers import Barrier
 
 from fsstore import DataStore, DataStoreOptions, ModelResponse, RewindEntry, SelectionParams, StoreError
@@ -62,12 +63,14 @@ def pushes_and_rewinds(root: Path, session: str, me: int, count: int) -> list[in
     return found
 
 
-def writes_to_what_may_vanish(root: Path, session: str, me: int, stop: Path) -> int:
-    """Keep runs until `stop` appears, whatever becomes of the session; each returns."""
-    data, count = opened(root, session), 0
+def writes_to_what_may_vanish(root: Path, session: str, me: int, stop: Path) -> list[str]:
+    """Keep runs until `stop` appears, whatever becomes of the session; give the prompts of those that were acknowledged."""
+    data, prompts = opened(root, session), [f"{me} begins"]
+    data.persist_run_state(prompts[0], answers("x"))
+    processes.say("begun")
     while not stop.exists():
-        data.persist_run_state(f"{me} {count}", answers("x"))
+        prompts.append(f"{me} {len(prompts)}")
+        data.persist_run_state(prompts[-1], answers("x"))
         data.set_last_active_tools([f"{me}"])
         data.checkpoint_saver("p", ["m"]).update(ModelResponse(model_id="m"))
-        count += 1
-    return count
+    return prompts

@@ -9,7 +9,7 @@ from pathlib import Path
 import data_workers as work
 import processes
 import pytest
-from race_workers import PROCESSES, Barrier
+from race_workers import PROCESSES, Barrier, raw_records
 
 from fsstore import RunType, Store
 
@@ -78,15 +78,20 @@ def test_a_session_that_is_deleted_again_and_again_is_begun_anew_each_time(root:
     writers = [processes.start(work.writes_to_what_may_vanish, root, "s", me, stop) for me in range(4)]
     deleted = 0
     try:
+        for writer in writers:
+            writer.hear()
         deadline = time.monotonic() + 60
         while deleted < rounds and time.monotonic() < deadline:
             deleted += store.threads.delete("s")
             time.sleep(0.003)
     finally:
         stop.touch()
-    counts = [writer.result() for writer in writers]
+    acknowledged = [prompt for writer in writers for prompt in writer.result()]
     assert deleted == rounds
-    assert min(counts) > 0
     data = work.opened(root, "s")
     data.persist_run_state("after it all", work.answers("x"))
-    assert [run.prompt for run in data.content().runs][-1] == "after it all"
+    assert data.content().runs[-1].prompt == "after it all"
+    logs = [data.content_path(), *(root / ".fsstore" / "trash").glob("*/threads/s/session_content.jsonl")]
+    records = [record for log in logs for record in raw_records(log) if record["type"] == "run"]
+    kept = Counter(record["content"]["prompt"] for record in records)
+    assert kept == dict.fromkeys((*acknowledged, "after it all"), 1), "each went along to the trash, or is here"

@@ -1,0 +1,141 @@
+"""What compaction leaves of a log, and what it takes out; that the tree stays what it was is the model's matter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from damage import LogBench
+
+from fsstore import Compacted, MessageNotFoundError, ReadOnlyError, Store
+from fsstore.resources.messages import Messages
+
+
+@pytest.fixture
+def messages(store: Store) -> Messages:
+    return store.threads.create("t").messages
+
+
+def rows(messages: Messages) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(messages.path).read_bytes().splitlines()]
+
+
+def quarantined(store: Store) -> list[tuple[bytes, dict[str, Any]]]:
+    directory = Path(store.root, ".fsstore", "quarantine")
+    return [(path.read_bytes(), json.loads(path.with_suffix(".json").read_text())) for path in directory.glob("*.raw")]
+
+
+def test_a_message_that_is_gone_leaves_its_id_and_its_parent(messages: Messages):
+    first, second, third = messages.extend({"role": "user", "content": f"secret {n}"} for n in range(3))
+    messages.remove(second.id)
+    before = list(messages)
+    assert messages.compact().messages == 1
+    assert rows(messages)[1] == {"id": second.record_id, "parent_id": first.record_id, "type": "gone"}
+    assert rows(messages)[3] == {"id": rows(messages)[3]["id"], "type": "removed", "message_id": second.record_id}
+    assert b"secret 1" not in Path(messages.path).read_bytes()
+    assert list(messages) == before
+    assert messages.get(third.id).parent_id == first.id
+
+
+def test_clears_and_replacements_are_compacted_too(messages: Messages):
+    messages.extend([{"role": "user", "content": "old"}] * 3)
+    messages.clear()
+    messages.append("user", "one")
+    messages.replace_last("user", "two")
+    assert messages.compact().messages == 4
+    assert [row.get("type", row.get("content")) for row in rows(messages)] == ["gone"] * 3 + ["clear", "gone", "two"]
+    assert [message.content for message in messages.branch()] == ["two"]
+
+
+def test_a_log_without_anything_to_take_out_keeps_its_bytes(messages: Messages):
+    root = messages.append("user", "one", given_id="mine", item=None, extra={"k": [1]})
+    messages.append("user", "two … ü")
+    messages.checkout(root.id)
+    before = Path(messages.path).read_bytes()
+    assert messages.compact() == Compacted()
+    assert Path(messages.path).read_bytes() == before
+
+
+def test_what_is_no_record_goes_to_quarantine_and_is_told_where_it_stood(root: Path):
+    bench = LogBench(root)
+    lines = bench.lines
+    bench.put(lines[0] + b"rubbish \xff\n" + lines[1] + lines[2][:-1] + lines[3] + b"\0\0" + lines[4] + b"~half~\n")
+    store = Store.open(root)
+    messages = store.thread("t").messages
+    dropped = messages.compact()
+    assert (dropped.damaged, dropped.messages, dropped.duplicates) == (2, 0, 0)
+    assert [message.id for message in messages] == bench.ids(0, 1, 2, 3, 4)
+    assert messages.damage() == []
+    [(raw, about)] = quarantined(store)
+    assert raw == b"rubbish \xff\n~half~\n"
+    assert about["path"] == "threads/t/messages.jsonl"
+    assert [(piece["offset"], piece["length"]) for piece in about["pieces"]] == [
+        (bench.offset(1), 10),
+        (len(b"".join(lines)) + 11, 7),
+    ]
+
+
+def test_records_are_sorted_and_each_stands_once(root: Path):
+    bench = LogBench(root)
+    lines = bench.lines
+    bench.put(lines[3] + lines[1] + lines[0] + lines[1] + lines[4] + lines[2] + lines[0])
+    messages = Store.open(root).thread("t").messages
+    assert messages.compact().duplicates == 2
+    assert bench.lines == lines
+
+
+def test_records_of_a_later_version_are_kept(root: Path):
+    bench = LogBench(root, count=2)
+    later = b'{"id":"01ffffff-b7ec-787d-9601-c7b722d7b782","type":"star","message_id":"x"}\n'
+    bench.put(bench.data + later)
+    messages = Store.open(root).thread("t").messages
+    messages.remove(bench.sent[1].id)
+    assert messages.compact().messages == 1
+    assert later in bench.data
+    bench.put(bench.data.replace(later, b""))
+
+
+def test_what_a_merge_brings_back_of_a_message_that_is_gone_stays_gone(root: Path):
+    bench = LogBench(root, count=3)
+    copy = bench.data
+    messages = Store.open(root).thread("t").messages
+    messages.remove(bench.sent[1].id)
+    messages.compact()
+    bench.put(b"".join(sorted({*bench.lines, *copy.splitlines(keepends=True)})))
+    again = Store.open(root).thread("t").messages
+    assert [message.id for message in again] == bench.ids(0, 2)
+    assert again.compact().duplicates == 1
+    assert b"message 1" not in bench.data
+    with pytest.raises(MessageNotFoundError):
+        _ = again[bench.sent[1].id]
+
+
+def test_an_append_after_a_compaction_comes_below_the_leaf_in_every_handle(store: Store, messages: Messages):
+    other = Store.open(store.root).thread("t").messages
+    leaf = other.append("user", "kept")
+    messages.append("user", "gone")
+    messages.remove_last()
+    other.compact()
+    assert messages.append("user", "next").parent_id == leaf.id
+    assert other.append("user", "last").parent_id == messages.branch(2)[0].id
+
+
+def test_a_stamp_does_not_outlive_the_log_that_it_fits(store: Store, messages: Messages):
+    messages.extend({"role": "user", "content": "x" * 1000} for _ in range(100))
+    other = Store.open(store.root)
+    other.thread("t").messages.append("user", "held open")
+    store.close()
+    messages.remove_last()
+    messages.compact()
+    other.close()
+    store.close()
+    assert list(store.check()) == []
+
+
+def test_a_missing_thread_has_nothing_to_compact_and_a_read_only_store_refuses(store: Store, messages: Messages):
+    assert store.thread("nobody").messages.compact() == Compacted()
+    messages.append("user", "x")
+    with Store.open(store.root, read_only=True) as reader, pytest.raises(ReadOnlyError):
+        reader.thread("t").messages.compact()
