@@ -304,6 +304,8 @@ class Log:
         while self._is_tainted() or not self._is_in_place(writer):
             try:
                 with writer.lock:
+                    if self.root.is_in_trash(self.path, writer.inode, writer.device):
+                        raise self._missing()  # deleted with the lines in it; what stands at the path now was begun since
                     writer = self._carry_over(data, ids)
             except SyncFailedError as error:
                 raise SyncFailedError(error.path, ids, error.cause, error.errno) from error

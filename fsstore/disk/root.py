@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os.path
 import weakref
 from functools import partial
@@ -215,6 +216,16 @@ class Root:
         fs.rename(path, place)
         self.sync_up(os.path.dirname(place))
         self.sync_up(os.path.dirname(path))
+
+    def is_in_trash(self, path: str, inode: int, device: int) -> bool:
+        """Say whether a deletion took along the file of an inode that stood at a path; no file in the trash gives its up."""
+        below = path.removeprefix(f"{self.path}/")
+        for deletion in fs.names(f"{self.path}/{layout.TRASH}"):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                status = fs.stat(f"{self.path}/{layout.trash_path(below, deletion)}")
+                if (status.st_ino, status.st_dev) == (inode, device):
+                    return True
+        return False
 
     def sync_up(self, directory: str, *, always: bool = False) -> None:
         """Sync a directory, and at full durability, or `always`, every one above it up to the root.

@@ -936,3 +936,28 @@ def test_a_torn_batch_shows_its_first_records_whole_and_in_order(thread: ThreadH
         assert faults.texts(store) == [*found, "after"]
         assert faults.is_chain(list(thread.messages))
     assert seen == {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("others", [0, 1], ids=["its leaf", "below another's"])
+def test_a_record_that_went_along_to_the_trash_is_not_carried_into_a_new_thread_of_the_id(
+    thread, store, root: Path, monkeypatch, others: int
+):
+    """Written, then the thread is deleted and created again before the sync: what was deleted stays deleted."""
+
+    def sync(real: Callable[[int], None], fd: int) -> None:
+        with Store.open(root) as other:
+            for _ in range(others):
+                other.thread("t").messages.append("user", "theirs")
+            other.threads.delete("t")
+            other.threads.create("t").messages.append("user", "new")
+        real(fd)
+
+    faults.once(monkeypatch, "sync", sync)
+    with pytest.raises(ThreadNotFoundError):
+        thread.messages.append("user", "late")
+    assert faults.texts(store) == ["new"]
+    assert b"late" not in faults.raw(store)
+    (trashed,) = (root / layout.TRASH).glob("*/threads/t/messages.jsonl")
+    assert trashed.read_bytes().count(b"late") == 1
+    thread.messages.append("user", "newer")
+    assert faults.texts(store) == ["new", "newer"]
