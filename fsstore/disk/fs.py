@@ -135,6 +135,16 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[write(fd, view) :]
 
 
+def append_synced(path: str, data: bytes) -> None:
+    """Write bytes behind those of a file that is there, and sync it."""
+    fd = open_log(path, create=False)
+    try:
+        write_all(fd, data)
+        sync(fd)
+    finally:
+        close(fd)
+
+
 def sync(fd: int) -> None:
     """Return once a file's bytes and size are on the medium (fdatasync(2); on macOS fcntl(2), F_FULLFSYNC)."""
     if sys.platform == "darwin":

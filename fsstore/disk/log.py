@@ -17,7 +17,7 @@ from fsstore.errors import NotFoundError, SyncFailedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
     from fsstore.disk.lock import Lock
@@ -113,19 +113,35 @@ class Log:
                 return writer, data, ids
             self.root.let_go(self.path, writer)
 
-    def rewrite(self, change: Callable[[bytes], bytes]) -> None:
-        """Replace the log's bytes by what `change` makes of them, where there is a log.
+    def rewrite(self, change: Callable[[bytes], bytes | None]) -> None:
+        """Replace the log's lines by what `change` makes of them (None: they stay), where there is a log.
 
         On disk: A new file, synced at either durability, then renamed over the old one.
         Crash: The old log or the new one.
-        Concurrency: `change` runs under the lock, and again where somebody wrote without it meanwhile.
+        Concurrency: `change` runs without the lock; other writers wait only while what they appended meanwhile is copied.
         """
         self.root.check_writable()
+        renew(self.root, self.path, change, self._locked)
+
+    def mend(self, change: Callable[[bytes], bytes | None]) -> None:
+        """Replace the log's lines by what `change` makes of them, a fragment at the end included. See `rewrite`.
+
+        On disk: As `rewrite`.
+        Crash: As `rewrite`.
+        Concurrency: Other writers wait: a fragment that is there while the lock is held is nobody's any more.
+        """
+        self.root.check_writable()
+        with self._locked():
+            renew(self.root, self.path, change, whole=True)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock, and let the descriptor of the old file go."""
         with self._lock:
             held = self.root.held.get(self.path)
             if held is not None:
                 self.root.let_go(self.path, held)
-            renew(self.root, self.path, change)
+            yield
 
     def sync_locked(self, writer: Writer, ids: tuple[str, ...], *, always: bool = False) -> None:
         """Sync what `append_locked` wrote, for operations of several files whose order matters.

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import os.path
+from contextlib import nullcontext
 
 from fsstore import codec
 from fsstore.disk import fs
+from fsstore.disk.follow import TAIL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from fsstore.disk.root import Root
 
 
-def renew(root: Root, path: str, change: Callable[[bytes], bytes]) -> None:
-    """Put a log's bytes, changed, into a new file in its place, synced at either durability; the caller holds its lock.
+def renew(
+    root: Root,
+    path: str,
+    change: Callable[[bytes], bytes | None],
+    lock: Callable[[], AbstractContextManager[object]] = nullcontext,
+    *,
+    whole: bool = False,
+) -> None:
+    """Put a log's lines, changed, into a new file in its place, synced at either durability.
 
     Whoever writes without the lock may come between: then all is done again, so that nobody's file is written over.
+
+    Args:
+        root: The store's directory.
+        path: The log.
+        change: Makes the new lines of the old ones; None where they may stay.
+        lock: Takes the lock of the log's writers, once the new file is written, to copy what was appended meanwhile; not given
+            where the caller holds it.
+        whole: Whether `change` is given a last line without its newline, too; else it stays as it is, since somebody may be
+            writing it still.
     """
     done = False
     while not done:
@@ -26,36 +45,52 @@ def renew(root: Root, path: str, change: Callable[[bytes], bytes]) -> None:
         except FileNotFoundError:
             return
         try:
-            done = _renew_from(fd, root, path, change)
+            done = _renew_from(fd, root, path, change, lock, whole)
         finally:
             fs.close(fd)
-    root.sync_up(os.path.dirname(path))
 
 
-def _renew_from(fd: int, root: Root, path: str, change: Callable[[bytes], bytes]) -> bool:
-    status = fs.fstat(fd)
-    data = fs.read_range(fd, 0, status.st_size)
-    data = data[: data.rfind(b"\n") + 1]  # behind it somebody may be writing still
-
-    def same() -> bool:
-        try:
-            now = fs.stat(path)
-        except FileNotFoundError:
+def _renew_from(
+    fd: int,
+    root: Root,
+    path: str,
+    change: Callable[[bytes], bytes | None],
+    lock: Callable[[], AbstractContextManager[object]],
+    whole: bool,
+) -> bool:
+    data = fs.read_range(fd, 0, fs.fstat(fd).st_size)
+    if not whole:
+        data = data[: data.rfind(b"\n") + 1]
+    changed = change(data)
+    if changed is None:
+        return True
+    with root.replacement(path, changed) as temp, lock():
+        if not _begins_with(fd, path, data):
+            fs.unlink(temp)
             return False
-        return (now.st_ino, now.st_dev, now.st_size) == (status.st_ino, status.st_dev, status.st_size)
-
-    if not root.replace(path, change(data), sync_directory=False, unless=lambda: not same()):
-        return False
-    now = fs.read_range(fd, 0, fs.fstat(fd).st_size)
-    late = now[len(data) :] if now.startswith(data) else _other_lines(now, data)
-    if late:  # what was not whole yet, and what came from somebody who had the old file open
-        new = fs.open_log(path, create=False)
-        try:
-            fs.write_all(new, late)
-            fs.sync(new)
-        finally:
-            fs.close(new)
+        late = fs.read_range(fd, len(data), fs.fstat(fd).st_size)
+        if late:
+            fs.append_synced(temp, late)
+        fs.rename(temp, path)
+        now = fs.read_range(fd, 0, fs.fstat(fd).st_size)
+        known = data + late
+        late = now[len(known) :] if now.startswith(known) else _other_lines(now, known)
+        if late:  # from somebody who had the old file open, and wrote without the lock
+            fs.append_synced(path, late)
+        root.sync_up(os.path.dirname(path))
     return True
+
+
+def _begins_with(fd: int, path: str, data: bytes) -> bool:
+    """Say whether the file open as `fd` is the log still, and goes on where it ended."""
+    try:
+        there = fs.stat(path)
+    except FileNotFoundError:
+        return False
+    status = fs.fstat(fd)
+    end = data[-TAIL:]
+    same = (there.st_ino, there.st_dev) == (status.st_ino, status.st_dev)
+    return same and fs.read_at(fd, len(end), len(data) - len(end)) == end
 
 
 def _other_lines(data: bytes, known: bytes) -> bytes:

@@ -15,7 +15,7 @@ from fsstore.errors import ReadOnlyError, SyncFailedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Protocol, TypeVar
 
     from fsstore.disk.lock import Lock
@@ -153,8 +153,8 @@ class Root:
         """Give a fresh name for what will replace `path`."""
         return f"{self.path}/{layout.TMP}/{layout.temp_name(path, fs.host(), fs.pid(), fs.salt())}"
 
-    def replace(self, path: str, data: bytes, *, sync_directory: bool, unless: Callable[[], bool] = lambda: False) -> bool:
-        """Put a file in the place of `path`, whole, at one moment; not where `unless` says so just before. Say whether.
+    def replace(self, path: str, data: bytes, *, sync_directory: bool) -> None:
+        """Put a file in the place of `path`, whole, at one moment.
 
         On disk: A temporary file in `.fsstore/tmp`, synced; then rename(2); then the directory is synced.
         Crash: The old file or the new one, never another.
@@ -162,21 +162,22 @@ class Root:
         Raises:
             SyncFailedError: The directory could not be synced: the new file is there, but may not survive a power cut.
         """
+        with self.replacement(path, data) as temp:
+            fs.rename(temp, path)
+        if sync_directory:
+            self.sync_up(os.path.dirname(path))
+
+    @contextlib.contextmanager
+    def replacement(self, path: str, data: bytes) -> Iterator[str]:
+        """Give a new file, synced, that is to be renamed to `path`, or unlinked; on any failure nothing is left of it."""
         temp = self.temp(path)
         self.with_own_directories(lambda: fs.create_temp(temp, data))
         try:
-            stop = unless()
-            if not stop:
-                fs.rename(temp, path)
+            yield temp
         except BaseException:
-            fs.unlink(temp)
+            with contextlib.suppress(FileNotFoundError):  # renamed already
+                fs.unlink(temp)
             raise
-        if stop:
-            fs.unlink(temp)
-            return False
-        if sync_directory:
-            self.sync_up(os.path.dirname(path))
-        return True
 
     def trash_path(self, path: str, deletion: str) -> str:
         """Give the place in the trash for what stands at a path; touches no disk."""

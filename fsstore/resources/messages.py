@@ -303,12 +303,12 @@ class Messages(TreeReader):
 
         On disk: What is no record goes to `.fsstore/quarantine`, synced; then messages.jsonl is replaced whole.
         Crash: The old log or the new one.
-        Concurrency: Other writers wait meanwhile.
+        Concurrency: Other writers wait only while what they appended meanwhile is copied.
         """
         done = Compacted()
         id = clock.new_id()
 
-        def change(data: bytes) -> bytes:
+        def change(data: bytes) -> bytes | None:
             nonlocal done
             left = Compaction(data, self._reading(_gone_ids, exact=True) or set())
             if left.pieces:
@@ -319,7 +319,7 @@ class Messages(TreeReader):
                 damaged=len(left.pieces),
                 freed=len(data) - len(left.data),
             )
-            return left.data
+            return None if left.data == data else left.data
 
         self._log.rewrite(change)
         self.forget_stamp()
