@@ -109,7 +109,7 @@ if TYPE_CHECKING:
     from fsstore.stores.session import SessionStore as SessionStore
     from fsstore.stores.state import StateStore as StateStore
     from fsstore.stores.thread import ThreadStore as ThreadStore
-    from fsstore.upkeep.check import Problem as Problem
+    from fsstore.upkeep.problems import Problem as Problem
 
 __version__ = "0.1.0"
 
@@ -157,7 +157,7 @@ _HOMES = {
     "stores.session": "SessionStore",
     "stores.state": "StateStore",
     "stores.thread": "ThreadStore",
-    "upkeep.check": "Problem",
+    "upkeep.problems": "Problem",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -50,6 +50,8 @@ CARRIER_FILES = {
     ".rsync-filter": f"- /{OWN}/\n",
 }
 DOCUMENT_SUFFIX = ".json"
+#: What of a root's directory is the store's.
+TOP_LEVEL = frozenset((FORMAT_FILE, *CARRIER_FILES, THREADS, JOBS, WORKFLOWS, RECIPES, INDEX, PROMPTS, OWN))
 STRIPES = 256
 #: The longest id, in characters.
 ID_LIMIT = 1000
@@ -59,6 +61,13 @@ _HASH_MARK = "%%"
 
 _PLAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9_-])?")
 _ESCAPE = re.compile(rb"[^a-z0-9._-]")
+# Syncthing; Dropbox and Nextcloud; rsync's backups, and what a killed rsync leaves; git's merge tools. None is an id's name.
+_CONFLICT_COPY = re.compile(
+    r"(?=.*[A-Z]).*\.sync-conflict-\d{8}-\d{6}-[A-Z0-9]{7}(?:\..*)?"
+    r"|.*\((?:.* )?(?:[Cc]onflicted [Cc]opy|[Cc]ase [Cc]onflict)\b.*\).*"
+    r"|.*\.jsonl?~|\..+\.jsonl?\.[A-Za-z0-9]{6}"
+    r"|.*[._](?:BASE|LOCAL|REMOTE|BACKUP)[._]\d+\.jsonl?"
+)
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$|clock\$)(?:\.|$)")
 
 
@@ -118,6 +127,11 @@ def decode_name(name: str) -> str | None:
     return id
 
 
+def is_conflict_copy(name: str) -> bool:
+    """Say whether a file name is one that sync tools and editors give to a copy; no id has such a name."""
+    return _CONFLICT_COPY.fullmatch(name) is not None
+
+
 def stripe(name: str) -> str:
     """Give the lock file of a directory of a thread or a workflow run: one of 256, `thread-00` to `thread-ff`."""
     return f"thread-{zlib.crc32(name.encode()) % STRIPES:02x}"
@@ -126,6 +140,16 @@ def stripe(name: str) -> str:
 def store_lock(file: str) -> str:
     """Give the lock file of a store-wide log or collection."""
     return file.removesuffix(".jsonl")
+
+
+def lock_of(below: str) -> str:
+    """Give the lock file of what stands at a path below the root."""
+    first, _, rest = below.partition("/")
+    if first == THREADS:
+        return stripe(rest.partition("/")[0])
+    if first == WORKFLOWS:
+        return stripe(f"{WORKFLOWS}/{rest.partition('/')[0]}")
+    return store_lock(first)
 
 
 def document_id(file: str) -> str | None:

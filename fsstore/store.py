@@ -19,17 +19,18 @@ from fsstore.resources.views import Views
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
+    from fsstore.resources.compaction import Compacted
     from fsstore.resources.data_sessions import DataSessions
     from fsstore.resources.jobs import Jobs
     from fsstore.resources.prompts import Prompts
     from fsstore.resources.recipes import Recipes
     from fsstore.resources.sessions import Sessions
     from fsstore.resources.workflows import Workflows
-    from fsstore.upkeep.check import Problem
+    from fsstore.upkeep.problems import Problem
 
 VERSION = 1
 FORMAT = {"format": "fsstore", "version": VERSION}
@@ -145,11 +146,46 @@ class Store:
         """Give a thread's handle; touches no disk. `threads[id]` raises where there is none."""
         return self.threads.handle(id)
 
-    def check(self) -> Iterator[Problem]:
-        """Read every file of the store and give what is wrong with it; changes nothing."""
-        from fsstore.upkeep.check import check  # the one upward import: nothing else of the core needs it
+    def check(self, progress: Callable[[int, int], object] | None = None) -> Iterator[Problem]:
+        """Read every file of the store and give what is wrong with it, one finding after the other; changes nothing.
 
-        return check(self)
+        Args:
+            progress: Called with how many parts of the store were looked at, and how many there are.
+
+        Concurrency: Safe beside writers. What one of them may just be writing is looked at once more at the end.
+        """
+        from fsstore.upkeep.check import check  # upkeep is above the store, which is the front door to it all the same
+
+        return check(self, progress)
+
+    def repair(self, *, dry_run: bool = False) -> list[Problem]:
+        """Mend what `check` calls fixable; give it. What is not, stays as it is. Done again, there is nothing left.
+
+        Args:
+            dry_run: Change nothing, only give what would be mended.
+
+        Raises:
+            LockTimeoutError: Another writer held a log for `lock_timeout` seconds; what was mended before, is.
+            SyncFailedError: The disk did not confirm a change.
+
+        On disk: Bytes taken out of a file go to `.fsstore/quarantine` before, synced, with a document beside them that says
+            where they were. Nothing is deleted but caches.
+        Crash: Each file is as it was, or mended. A copy may be in quarantine already.
+        Concurrency: Writers of a log wait while it is rewritten; what they write counts.
+        """
+        from fsstore.upkeep.repair import repair
+
+        return repair(self, self._root, dry_run=dry_run)
+
+    def compact(self) -> Iterator[tuple[str, Compacted]]:
+        """Compact the messages of one thread after the other; give its id, and what that took out. See `Messages.compact`.
+
+        On disk: As `Messages.compact`.
+        Crash: As `Messages.compact`; threads before are compacted, those behind are not.
+        Concurrency: As `Messages.compact`.
+        """
+        for id in self.threads.ids():
+            yield id, self.thread(id).messages.compact()
 
     def close(self) -> None:
         """Close the descriptors; the store can be used again all the same."""

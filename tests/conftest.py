@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 from pathlib import Path
@@ -19,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.umask(0o077)  # what tests, git and rsync put into a store has the rights that the store gives, or `check` would tell
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without, and so would children
     if hasattr(config, "workerinput"):
         config.option.seed = config.workerinput["seed"]

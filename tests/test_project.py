@@ -40,7 +40,9 @@ LAYERS = (
 
 #: Imports from a row below, each with its reason.
 UPWARD = {
-    ("store", "upkeep.check"): "store.check() is the front door of check; imported when called, and for its type",
+    ("store", "upkeep.check"): "store.check() is the front door of check; imported when called",
+    ("store", "upkeep.repair"): "store.repair() is the front door of repair; imported when called",
+    ("store", "upkeep.problems"): "the type of what check() gives",
     ("testing.sessions", "stores.backend"): "the suite is about that class",
 }
 

@@ -8,6 +8,7 @@ import sys
 import click
 
 import fsstore
+from fsstore.cli.checking import check, compact, repair
 from fsstore.cli.checkpoints import checkpoints
 from fsstore.cli.data import prompts, stats
 from fsstore.cli.demo import demo
@@ -52,6 +53,9 @@ for command in (
     checkpoints,
     jobs,
     workflows,
+    check,
+    repair,
+    compact,
     sessions,
     search,
     prompts,

@@ -26,6 +26,13 @@ class Unfit(Exception):  # noqa: N818  # a finding, not an error
         self.kind = kind
 
 
+def twin(offset: int, id: str, *, same: bool) -> Damage:
+    """Tell of a record whose id stands in the log before."""
+    if same:
+        return Damage(offset, "duplicate-id", f"id {id} stands here twice")
+    return Damage(offset, "conflicting-id", f"id {id} stands here twice, and says different things")
+
+
 class _OutOfOrder(Exception):  # noqa: N818  # a turn of the reading, not an error
     """A record came behind a greater one: a merge left the lines so."""
 
@@ -120,7 +127,7 @@ class View(ABC):
     def _add(self, offset: int, record: Object) -> None:
         id = record["id"]
         if id == self.greatest and record == self._last:
-            self.damage.append(Damage(offset, "duplicate-id", f"id {id} stands here twice"))
+            self.damage.append(twin(offset, id, same=True))
             return
         if id <= self.greatest:
             raise _OutOfOrder
@@ -143,7 +150,7 @@ class View(ABC):
                 last = id
                 row = (fs.read_range(fd, at + piece.start, at + piece.end), at + piece.start, piece.record)
                 if id in found:
-                    self.damage.append(Damage(row[1], "duplicate-id", f"id {id} stands here twice"))
+                    self.damage.append(twin(row[1], id, same=piece.record == found[id][2]))
                 found[id] = max(row, found[id], key=lambda one: one[0]) if id in found else row
         for _, (_, offset, record) in sorted(found.items()):
             self._add(offset, record)

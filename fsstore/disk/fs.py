@@ -14,6 +14,7 @@ import os
 import re
 import stat as _stat
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -209,6 +210,34 @@ def is_directory(path: str) -> bool:
         return _stat.S_ISDIR(os.lstat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def is_link(path: str) -> bool:
+    """Say whether a symbolic link stands here, wherever it leads."""
+    return os.path.islink(path)
+
+
+def loose_rights(path: str) -> int:
+    """Give the rights of an entry (the last nine bits of its mode) where others than its owner have any, else 0."""
+    try:
+        rights = os.lstat(path).st_mode & RIGHTS
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    return rights if rights & 0o077 else 0
+
+
+def make_private(path: str) -> None:
+    """Take all rights from others than the owner of a file or directory; never through a symbolic link."""
+    fd = open_fd(path, os.O_RDONLY | os.O_NONBLOCK | _OPEN)
+    try:
+        os.fchmod(fd, fstat(fd).st_mode & 0o700)
+    finally:
+        close(fd)
+
+
+def pause(seconds: float) -> None:
+    """Let some time go by."""
+    time.sleep(seconds)
 
 
 def leads_to_directory(path: str) -> bool:

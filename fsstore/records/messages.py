@@ -197,6 +197,11 @@ def is_message(record: Object) -> bool:
     return record.get("type") is None and isinstance(record.get("role"), str) and "content" in record
 
 
+def is_in_tree(record: Object) -> bool:
+    """Say whether a record is a message, or what compaction left of one."""
+    return record.get("type") == "gone" or is_message(record)
+
+
 def make_message(record: Object, parent_id: str | None) -> Message:
     """Make a message of its record; `parent_id` is the parent's id as shown."""
     draft = draft_from(record)

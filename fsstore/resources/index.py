@@ -8,8 +8,9 @@ from array import array
 from fsstore import clock, codec, tree
 from fsstore.codec import Damage, may_be_glued
 from fsstore.disk import fs
+from fsstore.disk.folding import twin
 from fsstore.disk.follow import Follower, raw_lines, read_new
-from fsstore.records.messages import given_id_of, is_message
+from fsstore.records.messages import given_id_of, is_in_tree, is_message
 from fsstore.resources.lines import HEAD, PARENT, ROLE, ROOT_ROLE
 
 TYPE_CHECKING = False
@@ -67,6 +68,7 @@ class Index:
         self._newest = b""
         self._changed = 0
         self._last_is_message = False
+        self._last: Object = {}
         self._young: dict[bytes, int] = {}
         self._old: dict[bytes, int] = {}
 
@@ -169,8 +171,11 @@ class Index:
         self._newest = id
         kind = record.get("type")
         at = self._find(fd, id) if again else tree.NONE
-        if again:
-            self.damage.append(Damage(offset, "duplicate-id", f"id {record['id']} stands here twice"))
+        if again and is_in_tree(record) != is_in_tree(self._last):
+            self.damage.append(Damage(offset, "shared-id", f"a message and another record have the id {record['id']}"))
+        elif again:
+            self.damage.append(twin(offset, record["id"], same=record == self._last))
+        self._last = record
         if kind is not None and kind != "gone":
             self._apply(fd, offset, kind, record)
             if at == tree.NONE:

@@ -266,6 +266,19 @@ class Threads:
                 paths = {} if rollout_path is None else {"rollout_path": rollout_path}
                 document.write(self._root, self._documents.path(id), _info({**old, "name": name, **paths}).over(old), old)
 
+    def note_again(self, id: str) -> None:
+        """Note a thread's name where the session index lost it; that of a thread that is not there is no matter.
+
+        On disk: A line in the session index.
+        Crash: The name is noted, or not.
+        Concurrency: The name that the thread has under the lock is noted.
+        """
+        thread = self.handle(id)
+        with self._locked(thread):
+            fields = self._documents.get(id)
+            if fields is not None:
+                self._note(fields)
+
     def delete(self, id: str, *, only_if: Callable[[ThreadInfo], bool] | None = None) -> bool:
         """Move a thread to the trash, whole; say whether it was there.
 

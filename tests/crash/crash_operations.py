@@ -333,7 +333,7 @@ GOALS = [
         "accrual to an unsorted ledger",
         (spend,),
         unsorted(spent, ledger_of, twice=True),
-        leaves=frozenset(("unsorted", "duplicate-id")),
+        leaves=frozenset(("unsorted", "duplicate-id", "conflicting-id")),
     ),
     Operation("accrual to a tainted ledger", (spend,), tainted(spent, lambda desk: desk["t"].goal.usage._log)),
 ]

@@ -244,7 +244,7 @@ class MessagesMachine(StoreMachine):
     def append_line_again(self, pick, newline):
         lines = [line for line in self.log.read_bytes().split(b"\n") if line.endswith(b"}")]
         if lines:
-            self.damage(lines[pick % len(lines)] + newline, "duplicate-id", "unsorted", *GARBAGE, whole=True)
+            self.damage(lines[pick % len(lines)] + newline, "duplicate-id", "conflicting-id", "unsorted", *GARBAGE, whole=True)
 
     @precondition(lambda self: self.log.exists())
     @rule(pick=pick)

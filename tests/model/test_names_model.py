@@ -102,7 +102,7 @@ class NamesMachine(StoreMachine):
         moved = lines[at : at + 1]
         lines = [*lines, *moved] if twice else [*lines[:at], *lines[at + 1 :], *moved]
         self.index.write_bytes(b"".join(line + b"\n" for line in lines))
-        self.allowed |= {"unsorted", "duplicate-id", *GARBAGE}
+        self.allowed |= {"unsorted", "duplicate-id", "conflicting-id", *GARBAGE}
 
     @rule(who=who, id=ids, name=names)
     def lose_the_index(self, who, id, name):
