@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,12 @@ def pytest_configure_node(node: object) -> None:
     node.workerinput["seed"] = node.config.option.seed  # xdist's hook: one seed for all workers
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    return f"campaign seed: {config.getoption('--seed')} (give it back with --seed)"
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the seed, and what the campaigns counted: their reports carry it here from any worker."""
+    ends = [one for all in terminalreporter.stats.values() for one in all if getattr(one, "when", "") == "call"]
+    terminalreporter.section(f"figures, seed {terminalreporter.config.getoption('--seed')} (give it back with --seed)")
+    for line in sorted(value for one in ends for name, value in one.user_properties if name == "figures"):
+        terminalreporter.line(line)
 
 
 @pytest.fixture
@@ -46,6 +51,12 @@ def seed(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def campaign(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--campaign"))
+
+
+@pytest.fixture
+def figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Take one line of what a campaign counted, to be printed when all tests are over: `kill: 233 rounds, 3,728 kills`."""
+    return lambda line: record_property("figures", line)
 
 
 @pytest.fixture

@@ -153,25 +153,26 @@ class Root:
         """Give a fresh name for what will replace `path`."""
         return f"{self.path}/{layout.TMP}/{layout.temp_name(path, fs.host(), fs.pid(), fs.salt())}"
 
-    def replace(self, path: str, data: bytes, *, sync_directory: bool) -> None:
+    def replace(self, path: str, data: bytes, *, sync_directory: bool, synced: bool = True) -> None:
         """Put a file in the place of `path`, whole, at one moment.
 
-        On disk: A temporary file in `.fsstore/tmp`, synced; then rename(2); then the directory is synced.
+        On disk: A temporary file in `.fsstore/tmp`, synced unless it is to be a cache; then rename(2); then the directory is
+            synced.
         Crash: The old file or the new one, never another.
 
         Raises:
             SyncFailedError: The directory could not be synced: the new file is there, but may not survive a power cut.
         """
-        with self.replacement(path, data) as temp:
+        with self.replacement(path, data, synced=synced) as temp:
             fs.rename(temp, path)
         if sync_directory:
             self.sync_up(os.path.dirname(path))
 
     @contextlib.contextmanager
-    def replacement(self, path: str, data: bytes) -> Iterator[str]:
-        """Give a new file, synced, that is to be renamed to `path`, or unlinked; on any failure nothing is left of it."""
+    def replacement(self, path: str, data: bytes, *, synced: bool = True) -> Iterator[str]:
+        """Give a new file that is to be renamed to `path`, or unlinked; on any failure nothing is left of it."""
         temp = self.temp(path)
-        self.with_own_directories(lambda: fs.create_temp(temp, data))
+        self.with_own_directories(lambda: fs.create_temp(temp, data, synced=synced))
         try:
             yield temp
         except BaseException:

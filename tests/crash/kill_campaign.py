@@ -20,7 +20,7 @@ from pathlib import Path
 
 from acknowledged import Claims, Notes, broken_claims, content, state, stuck, torn_lines
 
-from fsstore import JobStateRecord, Store
+from fsstore import ChatMessage, JobStateRecord, ModelResponse, Store
 
 WRITERS = 4
 KILLS_PER_ROUND = 12
@@ -43,6 +43,7 @@ class Writer:
         operations = [self.append] * 8 + [self.append_long] * 2 + [self.fork] * 2 + [self.extend] * 2
         operations += [self.create, self.delete, self.run, self.leaf, self.count_by_name, self.change_goal]
         operations += [self.accrue] * 4 + [self.save] * 2 + [self.update_job] * 2
+        operations += [self.speak, self.keep_run, self.compact]
         while True:
             self.chance.choice(operations)()
 
@@ -93,6 +94,7 @@ class Writer:
         self.notes.note("run", thread, id, "queued")
         run.update("in_progress")
         self.notes.note("run", thread, id, "in_progress")
+        self.notes.note("step", thread, id, run.steps.create().id)
         run.finish()
         self.notes.note("run", thread, id, "completed")
 
@@ -123,10 +125,31 @@ class Writer:
         self.store.names.append(f"elsewhere-{self.name}", str(self.count), self.count)
         self.counted("name", f"elsewhere-{self.name}")
 
+    def speak(self) -> None:
+        token = self.token()
+        self.store.sessions.append("session", ChatMessage.user(content(token)))
+        self.notes.note("append", "session", token)
+
+    def keep_run(self) -> None:
+        token = self.token()
+        self.store.data.session("data", cwd="/").persist_run(token, [ModelResponse(model_id="m", text=token)], None, ())
+        self.notes.note("kept", "data", token)
+
+    def compact(self) -> None:
+        self.store.thread(self.thread()).messages.compact()
+
     def leaf(self) -> None:
         token = self.token()
         self.store.workflows["shared"].leaves.create(token, leaf_id="x")
         self.notes.note("leaf", "shared", token)
+
+
+def prepare(store: Store) -> None:
+    """Make what all writers share."""
+    for id in SHARED:
+        store.threads.create(id).goal.set("to be spent on")
+    store.jobs.put(JobStateRecord(id="shared"))
+    store.workflows.create("w", id="shared")
 
 
 class Round:
@@ -141,10 +164,7 @@ class Round:
         self.born = 0
         place.mkdir()
         with Store.open(self.root) as store:
-            for id in SHARED:
-                store.threads.create(id).goal.set("to be spent on")
-            store.jobs.put(JobStateRecord(id="shared"))
-            store.workflows.create("w", id="shared")
+            prepare(store)
 
     def notes(self) -> list[Path]:
         return list(self.place.glob("*.notes"))

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,17 +31,16 @@ SHORT = 30
 @pytest.mark.timeout(900)
 @pytest.mark.campaign
 def test_killed_writers_lose_nothing_that_was_acknowledged(
-    tmp_path: Path, seed: int, campaign: bool, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, seed: int, campaign: bool, figures: Callable[[str], None]
 ):
     command = [sys.executable, HERE / "kill_campaign.py", tmp_path, str(seed), "300" if campaign else "7"]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
-    with capfd.disabled():
-        print(f"\nkill campaign, seed {seed}: {figures}")
-    assert figures["wrong"] == []
-    assert figures["kills"] >= 16
-    assert figures["acknowledged"] >= 50
+    found = json.loads(done.stdout)
+    figures("kill: {rounds:,} rounds, {kills:,} kills, {acknowledged:,} acknowledged, {torn:,} torn lines".format(**found))
+    assert found["wrong"] == []
+    assert found["kills"] >= 16
+    assert found["acknowledged"] >= 50
 
 
 def scenario(part: str, place: Path, *tracer: str | Path) -> subprocess.CompletedProcess[str]:
@@ -81,7 +81,7 @@ def killed_at(point: tuple[str, int], prepared: Path, place: Path) -> list[str]:
 
 @pytest.mark.campaign
 def test_a_kill_at_each_system_call_loses_nothing_that_was_acknowledged(
-    tmp_path: Path, seed: int, campaign: bool, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, seed: int, campaign: bool, figures: Callable[[str], None]
 ):
     if not shutil.which("strace"):
         pytest.skip("no strace here: nothing was killed at a chosen system call")
@@ -95,6 +95,5 @@ def test_a_kill_at_each_system_call_loses_nothing_that_was_acknowledged(
     with ThreadPoolExecutor(2) as pool:
         results = pool.map(lambda at: killed_at(points[at], prepared, tmp_path / f"point-{at}"), range(len(points)))
         wrong = [one for result in results for one in result]
-    with capfd.disabled():
-        print(f"\nkilled at {len(points)} of {len(every)} changing system calls, seed {seed}")
+    figures(f"kill at a call: {len(points):,} of {len(every):,} changing system calls, {len(wrong)} wrong")
     assert wrong == []

@@ -130,9 +130,8 @@ def test_lines_are_read_from_a_place_on_and_the_descriptor_stays_open(tmp_path: 
 
 def test_a_temporary_file_must_be_new(tmp_path: Path):
     (tmp_path / "there").write_text("mine")
-    for call in (fs.create_temp, fs.write_new):
-        with pytest.raises(FileExistsError):
-            call(str(tmp_path / "there"), b"theirs")
+    with pytest.raises(FileExistsError):
+        fs.create_temp(str(tmp_path / "there"), b"theirs")
     assert (tmp_path / "there").read_text() == "mine"
 
 
@@ -140,7 +139,7 @@ def test_every_byte_is_written_however_short_the_writes_are(tmp_path: Path, monk
     real = fs.write
     monkeypatch.setattr(fs, "write", lambda fd, data: real(fd, bytes(data)[:3]))
     fs.create_temp(str(tmp_path / "temp"), b"0123456789")
-    fs.write_new(str(tmp_path / "new"), b"")
+    fs.create_temp(str(tmp_path / "new"), b"")
     assert (tmp_path / "temp").read_bytes() == b"0123456789"
     assert (tmp_path / "new").read_bytes() == b""
 
