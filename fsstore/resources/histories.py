@@ -24,7 +24,7 @@ class Histories:
         self._files = files
 
     def all(self) -> dict[str, list[ConversationTurn]]:
-        """Give each panel's turns, oldest first; a panel without any is not there."""
+        """Give each panel's turns, oldest first; a panel whose last turn was cut is not there."""
         with self._files.content.reading() as view:
             return {panel: list(turns) for panel, turns in view.histories.items()}
 
