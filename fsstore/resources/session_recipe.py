@@ -175,6 +175,8 @@ def _with_duration(constraints: RecipeConstraints | None) -> RecipeConstraints |
 
 def duration(seconds: float) -> str:
     """Spell a duration as recipes do: `5m0s`, `1h0m0.5s`."""
+    if seconds < 0:
+        return f"-{duration(-seconds)}"
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(int(minutes), 60)
     tail = f"{rest:.9f}".rstrip("0").rstrip(".") + "s"

@@ -63,3 +63,11 @@ def texts(value: Json) -> list[str]:
 def counts(value: Json) -> dict[str, int]:
     """Give a value that is an object of integers of 0 or more."""
     return {name: a_count(count) for name, count in an_object(value).items()}
+
+
+def numbers(value: Json) -> dict[str, float]:
+    """Give a value that is an object of numbers."""
+    for name, number in an_object(value).items():
+        if type(number) not in (int, float):
+            raise TypeError(f"{number!r} for {name} where a number belongs")
+    return value  # type: ignore[no-any-return]  # it was looked at

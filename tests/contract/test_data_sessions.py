@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import data_children as children
+import onroot
 import processes
 import pytest
 from data_samples import ANSWERS, FAILED, RECIPE, SESSION, data_store, turn, turns
@@ -305,6 +306,22 @@ def test_67_the_hash_of_a_recipe_is_always_the_same(data: DataStore) -> None:
     assert first == second == f"cfg_v2_{hashlib.sha256(compact).hexdigest()}"
 
 
+@pytest.mark.parametrize(
+    ("recipe", "hash"),
+    [  # printf '{"name":""}' | sha256sum, and likewise '{"name":"","system_prompt":"<caf\xc3\xa9> & 1","version":3}'
+        (RecipeSnapshot(name="empty"), "cfg_v0_1390696a77e5d6f4375e9b36450c26bb67e99662fcd31b71cecd8ceda332040e"),
+        (
+            RecipeSnapshot(version=3, name="x", system_prompt="<caf\u00e9> & 1"),
+            "cfg_v3_1b2266d30fd4b865c082bdfefaf5fac7e4bd15ac4c230ddd7cf2d61f155ec012",
+        ),
+    ],
+)
+def test_decision_32_the_hash_is_that_of_sorted_compact_json_with_an_empty_name(
+    data: DataStore, recipe: RecipeSnapshot, hash: str
+) -> None:
+    assert data.recipe_store().put(recipe) == hash
+
+
 def test_68_the_name_does_not_count_in_the_hash(data: DataStore) -> None:
     assert data.recipe_store().put(RECIPE) == data.recipe_store().put(replace(RECIPE, name="another"))
     assert len(data.recipe_store().all()) == 1
@@ -531,6 +548,19 @@ def test_90_there_is_never_a_checkpoint_without_a_response(data: DataStore) -> N
     with pytest.raises(ValueError, match="at least one response"):
         data.save_checkpoint(Checkpoint(prompt="Why?"))
     assert not data.checkpoint_path().exists()
+
+
+def test_unknown_keys_of_the_documents_of_a_session_are_kept(data: DataStore) -> None:
+    data.set_session_recipe(RECIPE)
+    saver = data.checkpoint_saver("Why?", MODELS)
+    saver.update(ModelResponse(model_id="one"))
+    for path in (data.metadata_path(), data.checkpoint_path()):
+        onroot.edit(path, lambda fields: fields.update(mood="glad"))
+    data.set_session_recipe(None)
+    saver.update(ModelResponse(model_id="two"))
+    assert data.load_checkpoint().extra == {"mood": "glad"}
+    for path in (data.metadata_path(), data.checkpoint_path()):
+        assert json.loads(path.read_text())["mood"] == "glad"
 
 
 def test_90_another_run_replaces_the_checkpoint(data: DataStore) -> None:
