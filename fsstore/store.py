@@ -248,6 +248,7 @@ def _create(root: Root) -> None:
     for name, text in layout.CARRIER_FILES.items():
         if not fs.is_file(f"{path}/{name}"):
             root.replace(f"{path}/{name}", text.encode(), sync_directory=False)
+    fs.sync_directory(path)  # before the format file too: nobody writes them where that stands
     root.replace(f"{path}/{layout.FORMAT_FILE}", codec.encode_document(FORMAT), sync_directory=True)
 
 

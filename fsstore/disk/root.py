@@ -203,7 +203,8 @@ class Root:
         said = [{"offset": offset, "length": len(data), "reason": reason} for offset, data, reason in pieces]
         below = path.removeprefix(f"{self.path}/")
         self.replace(about, codec.encode_document({"path": below, "pieces": said}), sync_directory=False)
-        self.replace(raw, b"".join(data for _, data, _ in pieces), sync_directory=True)
+        self.replace(raw, b"".join(data for _, data, _ in pieces), sync_directory=False)
+        self.sync_up(os.path.dirname(raw), always=True)  # at either durability: the file is rewritten without them next
 
     def copy_to_trash(self, path: str, deletion: str) -> None:
         """Put a copy of a document into the trash, synced at either durability; the document stays where it is."""

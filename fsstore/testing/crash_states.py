@@ -5,7 +5,8 @@ what was synced, and any part of the rest in any order (`power_cuts`). The rules
 own kindness:
 
 * sync of a file makes its bytes and its size durable, not its name;
-* a sync of a file that failed leaves its bytes to chance for ever: no later sync of the same file makes them durable;
+* a sync of a file that failed leaves its bytes to chance for ever, and its size until it is written to again: no later sync
+  of the same file makes them durable;
 * sync of a directory makes the names in it durable, not its own name, and not the bytes of the files;
 * a file or directory whose name is not durable is lost, whatever of it was synced;
 * of a write that was not synced the size may come without the bytes (they read as NUL), the bytes without the size
@@ -199,9 +200,9 @@ class _Disk:
         elif isinstance(call, Mkdir):
             self._durable.directories[call.child] = {}
         if isinstance(call, Sync):
-            self._commit([effect for effect in self._of_file(call.file) if effect not in self._doubtful])
+            self._sync_file(call.file)
         elif isinstance(call, FailedSync):
-            self._doubtful += [effect for effect in self._of_file(call.file) if isinstance(effect, _Data)]
+            self._doubtful += self._of_file(call.file)
         elif isinstance(call, SyncDirectory):
             self._sync_directory(call.directory)
         else:
@@ -229,6 +230,13 @@ class _Disk:
 
     def _of_file(self, file: int) -> list[_Effect]:
         return [effect for effect in self.pending if isinstance(effect, _Data | _Size) and effect.file == file]
+
+    def _sync_file(self, file: int) -> None:
+        effects = self._of_file(file)
+        believed = [effect for effect in effects if effect not in self._doubtful]
+        if any(isinstance(effect, _Size) for effect in believed):  # it says how long the file is, whatever was said before
+            believed = [effect for effect in effects if effect in believed or isinstance(effect, _Size)]
+        self._commit(believed)
 
     def _sync_directory(self, directory: int) -> None:
         done: list[_Effect] = []

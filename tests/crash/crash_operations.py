@@ -35,6 +35,7 @@ from crash_scenes import (
     unsorted,
 )
 from data_operations import DATA
+from import_operations import IMPORTS
 from session_operations import SESSIONS
 
 from fsstore import (
@@ -124,7 +125,9 @@ def server(call: str, *arguments: Any) -> Any:
 
 STORE = [
     Operation("create store", (lambda desk: desk.store,), nothing),
-    Operation("create store below missing directories", (lambda desk: desk.store,), nothing, place="a/b/store"),
+    Operation(
+        "create store below missing directories", (lambda desk: desk.facade(StateStore.open),), nothing, place="a/b/store"
+    ),
     Operation(
         "create store, thread and message",
         (lambda desk: desk.store, thread, lambda desk: desk["t"].messages.append("user", "hi")),
@@ -160,7 +163,7 @@ THREADS = [
         "update thread", (state("set_thread_memory_mode", "t", "on"), state("set_thread_memory_mode", "t", None)), thread
     ),
     Operation("archive and unarchive", (state("mark_archived", "t"), state("mark_unarchived", "t")), conversation),
-    Operation("delete thread", (lambda desk: desk["t"].delete(),), everything),
+    Operation("delete thread", (state("delete_thread", "t"),), everything),
     Operation(
         "delete thread just written by the same store",
         (lambda desk: desk["t"].messages.append("user", "late"), lambda desk: desk["t"].delete()),
@@ -296,7 +299,7 @@ GOALS = [
             lambda desk: desk["t"].goal.set("Ship 1.0", token_budget=1_000),
             state("upsert_thread_goal", ThreadGoalRecord(thread_id="t", goal_id="g", objective="other", tokens_used=7)),
             lambda desk: desk["t"].goal.update(objective="changed"),
-            lambda desk: desk["t"].goal.delete(),
+            state("delete_thread_goal", "t"),
             lambda desk: desk["t"].goal.set("anew"),
         ),
         thread,
@@ -445,7 +448,7 @@ WORKFLOWS = [
     Operation(
         "delete workflow run and create it again",
         (
-            lambda desk: desk.store.workflows.delete("w"),
+            lambda desk: desk.store.workflows["w"].delete(),
             lambda desk: desk.store.workflows.create("deploy", id="w", started_at=7),
             lambda desk: desk.store.workflows["w"].branches.create("b", branch_id="anew"),
         ),
@@ -475,6 +478,7 @@ OPERATIONS = [
     *WORKFLOWS,
     *DATA,
     *SESSIONS,
+    *IMPORTS,
 ]
 
 
