@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fsstore.resources.sessions import Sessions
     from fsstore.resources.workflows import Workflows
     from fsstore.upkeep.check import Problem
+    from fsstore.upkeep.secrets import Secret
 
 VERSION = 1
 FORMAT = {"format": "fsstore", "version": VERSION}
@@ -147,9 +148,15 @@ class Store:
 
     def check(self) -> Iterator[Problem]:
         """Read every file of the store and give what is wrong with it; changes nothing."""
-        from fsstore.upkeep.check import check  # the one upward import: nothing else of the core needs it
+        from fsstore.upkeep.check import check  # an upward import, as below: nothing else of the core needs it
 
         return check(self)
+
+    def secrets(self) -> Iterator[Secret]:
+        """Read every message of the store and give what is likely to be a secret, told without it; changes nothing."""
+        from fsstore.upkeep.secrets import find_secrets
+
+        return find_secrets(self)
 
     def close(self) -> None:
         """Close the descriptors; the store can be used again all the same."""

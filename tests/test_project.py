@@ -41,6 +41,7 @@ LAYERS = (
 #: Imports from a row below, each with its reason.
 UPWARD = {
     ("store", "upkeep.check"): "store.check() is the front door of check; imported when called, and for its type",
+    ("store", "upkeep.secrets"): "store.secrets() is the front door of the search for secrets, in the same way",
     ("testing.sessions", "stores.backend"): "the suite is about that class",
 }
 
