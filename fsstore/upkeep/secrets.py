@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _WORD, _DASHED = "[0-9A-Za-z]", "[0-9A-Za-z_-]"
 _PEM = r"(?:[0-9A-Z]{2,16} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+_INSIDE = "(?:[^-]|-(?!----))"
+#: What the name and the password in a URL are made of; what manuals have there (`<password>`, `$PASS`, `***`) is none.
+_PLAIN = r"(?:[^\s:/?#@\"'<>\[\]{}()$%*\\]|%[0-9A-Fa-f]{2})"
 #: Kinds of secret: texts of which every secret of the kind has one, and its pattern; where that has groups, the last one is
 #: the secret. Each runs in linear time over any text.
 _KINDS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -54,12 +57,12 @@ _KINDS: dict[str, tuple[tuple[str, ...], str]] = {
     "private-key": (
         ("PRIVATE KEY",),
         # a line of base64 follows soon, so that a key which is only spoken of is none; one that was cut short has no end
-        rf"-----BEGIN {_PEM}(?=[^-]{{0,400}}?[0-9A-Za-z+/=]{{40}})[^-]{{0,20000}}(?:-----END {_PEM})?",
+        rf"-----BEGIN {_PEM}(?={_INSIDE}{{0,400}}?[0-9A-Za-z+/=]{{40}}){_INSIDE}{{0,20000}}(?:-----END {_PEM})?",
     ),
-    "jwt": (("eyJ",), rf"eyJ{_DASHED}{{10,}}\.eyJ{_DASHED}{{10,}}\.{_DASHED}{{20,}}"),
+    "jwt": (("eyJ",), rf"eyJ{_DASHED}{{10,2000}}\.eyJ{_DASHED}{{10,20000}}\.{_DASHED}{{20,}}"),
     "url-password": (
         ("://",),
-        r"://([^\s:/?#@\"'<>\[\]{}()$%*\\]{0,64}):([^\s:/?#@\"'<>\[\]{}()$%*\\]{3,128})@[0-9A-Za-z\[]",
+        rf"://({_PLAIN}{{0,64}}):({_PLAIN}{{3,128}})@[0-9A-Za-z\[]",
     ),
 }
 #: Nothing that could belong to a secret stands before it, but that what stands before `://` is not looked at.
@@ -143,7 +146,7 @@ def _is_made_up(kind: str, value: str, user: str) -> bool:
         return False
     if kind == "url-password":
         return value == user or value.lower() in _NO_PASSWORD or len(set(value)) < 3 or bool(_MADE_UP.search(value))
-    return len(set(value[-20:])) < _CHARACTERS or bool(_MADE_UP.search(value))
+    return len(set(value[-32:])) < _CHARACTERS or bool(_MADE_UP.search(value))
 
 
 def _texts(value: Json) -> Iterator[str]:
