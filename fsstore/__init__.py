@@ -110,6 +110,7 @@ if TYPE_CHECKING:
     from fsstore.stores.state import StateStore as StateStore
     from fsstore.stores.thread import ThreadStore as ThreadStore
     from fsstore.upkeep.problems import Problem as Problem
+    from fsstore.upkeep.secrets import Secret as Secret
 
 __version__ = "0.1.0"
 
@@ -158,6 +159,7 @@ _HOMES = {
     "stores.state": "StateStore",
     "stores.thread": "ThreadStore",
     "upkeep.problems": "Problem",
+    "upkeep.secrets": "Secret",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fsstore.resources.sessions import Sessions
     from fsstore.resources.workflows import Workflows
     from fsstore.upkeep.problems import Problem
+    from fsstore.upkeep.secrets import Secret
 
 VERSION = 1
 FORMAT = {"format": "fsstore", "version": VERSION}
@@ -186,6 +187,12 @@ class Store:
         """
         for id in self.threads.ids():
             yield id, self.thread(id).messages.compact()
+
+    def secrets(self) -> Iterator[Secret]:
+        """Read every message of the store and give what is likely to be a secret, told without it; changes nothing."""
+        from fsstore.upkeep.secrets import find_secrets
+
+        return find_secrets(self)
 
     def close(self) -> None:
         """Close the descriptors; the store can be used again all the same."""

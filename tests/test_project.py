@@ -43,6 +43,7 @@ UPWARD = {
     ("store", "upkeep.check"): "store.check() is the front door of check; imported when called",
     ("store", "upkeep.repair"): "store.repair() is the front door of repair; imported when called",
     ("store", "upkeep.problems"): "the type of what check() gives",
+    ("store", "upkeep.secrets"): "store.secrets() is the front door of the search for secrets, in the same way",
     ("testing.sessions", "stores.backend"): "the suite is about that class",
 }
 

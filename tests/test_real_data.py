@@ -127,6 +127,10 @@ def test_every_talk_comes_back_byte_for_byte_on_one_branch(full: Store, talks: A
         assert len(messages.leaves()) == 1
 
 
+def test_no_secret_is_seen_where_none_is(full: Store) -> None:
+    assert list(full.secrets()) == []
+
+
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_another_machine_writes_the_same_bytes_and_a_second_import_changes_nothing_that_git_sees(
     full: Store, data: Path, root: Path

@@ -17,6 +17,7 @@ from fsstore.cli.goals import goal
 from fsstore.cli.jobs import jobs
 from fsstore.cli.output import note, prepare
 from fsstore.cli.reading import ls, show
+from fsstore.cli.secrets import redact
 from fsstore.cli.sessions import search, sessions
 from fsstore.cli.threads import archive, rename, rm
 from fsstore.cli.treeing import tree
@@ -49,6 +50,7 @@ for command in (
     rename,
     archive,
     rm,
+    redact,
     goal,
     checkpoints,
     jobs,

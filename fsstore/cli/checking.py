@@ -11,12 +11,14 @@ from rich.progress import Progress
 from fsstore.cli.exits import Exit, WrongUsageError, sentence_of
 from fsstore.cli.options import find_thread, open_store, store_options, writing_options
 from fsstore.cli.output import clean, count_of, emit, make_console, number, one_line
+from fsstore.cli.secrets import print_secrets
 from fsstore.errors import FormatError
 from fsstore.upkeep.problems import UNREAD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import NoReturn
 
     from rich.console import Console
 
@@ -26,13 +28,19 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Read every file and say what is wrong.")
+@click.option("--secrets", is_flag=True, help="Look for likely keys and passwords in messages, and for nothing else.")
 @store_options
-def check(root: str, as_json: bool) -> None:
+def check(secrets: bool, root: str, as_json: bool) -> None:
     """Read every file of the store, and say of each problem where it is; change nothing.
 
-    Exit code 0: clean; 1: problems; 2: something could not be read.
+    Exit code 0: clean; 1: problems; 2: something could not be read. A secret that --secrets finds is not printed.
     """
     console = make_console(quiet=as_json)
+    if secrets:
+        with _open(root) as store:
+            count = print_secrets(store, as_json)
+            console.print(f"{count_of(count, 'likely secret')} in the messages of {clean(store.root)}.")
+        _end(Exit.REFUSED if count else Exit.OK)
     found = []
     with _open(root) as store, _progress() as progress:
         for problem in store.check(progress):
@@ -102,6 +110,7 @@ def _print_compacted(console: Console, id: str, left: Compacted, as_json: bool, 
     elif always or left.freed:
         parts = (
             count_of(left.messages, "removed message"),
+            f"{left.redacted} redacted",
             count_of(left.duplicates, "duplicate"),
             f"{count_of(left.damaged, 'damaged place')} to the quarantine",
             f"{number(left.freed)} bytes freed",
@@ -127,5 +136,5 @@ def _progress() -> Iterator[Callable[[int, int], object] | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _end(code: Exit) -> None:
+def _end(code: Exit) -> NoReturn:
     click.get_current_context().exit(code)

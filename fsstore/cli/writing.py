@@ -57,10 +57,13 @@ def _created(store: Store, id: str, said: str) -> ThreadHandle:
 
 def _text(given: str) -> str:
     """Give the message's text, from the standard input where the command line says so."""
-    if given != "-":
-        return given
+    return text_of_input("the message") if given == "-" else given
+
+
+def text_of_input(what: str) -> str:
+    """Read a text from the standard input; a newline at its end is left out."""
     if sys.stdin.isatty():
-        note("reading the message from the terminal; end it with Ctrl-D")
+        note(f"reading {what} from the terminal; end it with Ctrl-D")
     try:
         return sys.stdin.buffer.read().decode().removesuffix("\n")
     except UnicodeDecodeError as error:

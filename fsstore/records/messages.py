@@ -19,8 +19,12 @@ OWN_KEYS = frozenset(
 )
 #: Keys of a line that are arguments of their own.
 FIELD_KEYS = frozenset(("role", "content", "item", "created_at", "run_id"))
-#: Keys of a message's line that are fields of the message, or say where it stands.
-_TAKEN = FIELD_KEYS | {"id", "parent_id", "given_id", "replaces", "extra"}
+#: Keys of a message's line that say which message it is, and where it stands.
+_LINKS = ("id", "parent_id", "given_id", "replaces")
+#: Those, and the keys that are fields of the message.
+_TAKEN = FIELD_KEYS | {*_LINKS, "extra"}
+#: Keys under which a caller's own are hidden: a store writes none of the fields there, but a foreign line may hold them.
+_HIDDEN = OWN_KEYS | FIELD_KEYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,12 @@ class Draft:
             self.id = self.record_id
         self.__class__ = Message  # type: ignore[assignment]  # the same slots in the same order
         return self  # type: ignore[return-value]
+
+    def redaction(self, id: str) -> Object:
+        """Give the record that says what the message is from now on."""
+        body = self.record(id, None)
+        links = {"id": id, "type": "redacted", "message_id": self.record_id}
+        return links | {name: value for name, value in body.items() if name not in _LINKS}
 
     def record(self, id: str, parent_id: str | None, **first: Json) -> Object:
         """Give the record of the message at a place of the log, keys of `first` before the others."""
@@ -194,7 +204,19 @@ def shown_id(record: Object) -> str:
 
 def is_message(record: Object) -> bool:
     """Say whether a record is a message: no type, a role that is text, and a content."""
-    return record.get("type") is None and isinstance(record.get("role"), str) and "content" in record
+    return record.get("type") is None and has_body(record)
+
+
+def has_body(record: Object) -> bool:
+    """Say whether a record holds what a message shows: a role that is text, and a content."""
+    return isinstance(record.get("role"), str) and "content" in record
+
+
+def redacted(record: Object, redaction: Object) -> Object:
+    """Give the record of a message as a redaction has it: its own links, and the body of the redaction."""
+    links: Object = {"id": record["id"], "parent_id": record.get("parent_id")}
+    links.update((name, record[name]) for name in ("given_id", "replaces") if name in record)
+    return links | {name: value for name, value in redaction.items() if name == "extra" or name not in OWN_KEYS}
 
 
 def is_in_tree(record: Object) -> bool:
@@ -241,6 +263,6 @@ def usual_draft(id: str, _parent: str | None, role: str, content: Json, created_
 
 
 def _hide_own_keys(extra: Object) -> Object:
-    hidden = {name: value for name, value in extra.items() if name in OWN_KEYS}
-    keys = {name: value for name, value in extra.items() if name not in OWN_KEYS}
+    hidden = {name: value for name, value in extra.items() if name in _HIDDEN}
+    keys = {name: value for name, value in extra.items() if name not in _HIDDEN}
     return {**keys, "extra": hidden} if hidden else keys

@@ -112,7 +112,7 @@ class TreeReader:
 
         def look(fd: int, index: Index) -> bool:
             path = index.tree.branch(index.tree.current())
-            return any(test(make_message(index.checked(raw), None)) for raw in _bodies(fd, index, path))
+            return any(test(make_message(index.checked(fd, at, raw), None)) for at, raw in _bodies(fd, index, path))
 
         return self._reading(look, keep=False) or False
 
@@ -203,24 +203,21 @@ class TreeReader:
         parent = index.tree.parent(path[0]) if path else tree.NONE
         shown = None if parent == tree.NONE else _Shown(fd, index)[parent]
         messages = []
-        for raw in _bodies(fd, index, path):
-            message = make_message(index.checked(raw), shown)
+        for at, raw in _bodies(fd, index, path):
+            message = make_message(index.checked(fd, at, raw), shown)
             messages.append(message)
             shown = message.id
         return messages
 
     def _messages(self, fd: int, index: Index, places: list[int]) -> list[Message]:
         shown = _Shown(fd, index)
-        return [
-            make_message(index.checked(raw), shown.parent(at))
-            for at, raw in zip(places, _bodies(fd, index, places), strict=True)
-        ]
+        return [make_message(index.checked(fd, at, raw), shown.parent(at)) for at, raw in _bodies(fd, index, places)]
 
     def _stream(self, fd: int, index: Index, start: int) -> Iterator[Message]:
         shown = _Shown(fd, index)
         places = (at for at in range(start, len(index)) if not index.tree.gone[at])
-        for at, raw in _bodies_at(fd, index, places):
-            record = index.checked(raw)
+        for at, raw in _bodies(fd, index, places):
+            record = index.checked(fd, at, raw)
             shown.keep(at, record)
             yield make_message(record, shown.parent(at))
 
@@ -306,8 +303,11 @@ class TreeReader:
     # What writers ask
 
     def _ids(self, fd: int, index: Index, message_id: str) -> tuple[str, str]:
-        record = index.record_at(fd, self._at(fd, index, message_id))
+        record = self._record(fd, index, message_id)
         return record["id"], shown_id(record)
+
+    def _record(self, fd: int, index: Index, message_id: str) -> Object:
+        return index.record_at(fd, self._at(fd, index, message_id))
 
     def _record_id(self, fd: int, index: Index, message_id: str) -> str | None:
         at = index.find(fd, message_id)
@@ -364,11 +364,7 @@ class _Shown:
         return None if parent == tree.NONE else self[parent]
 
 
-def _bodies(fd: int, index: Index, places: Iterable[int]) -> Iterator[bytes]:
-    return (raw for _, raw in _bodies_at(fd, index, places))
-
-
-def _bodies_at(fd: int, index: Index, places: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+def _bodies(fd: int, index: Index, places: Iterable[int]) -> Iterator[tuple[int, bytes]]:
     """Give the bytes of each position; in one read where they stand close together."""
     offsets, lengths = index.offsets, index.lengths
     data, begin = b"", 0

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 
 from fsstore import codec
-from fsstore.records.messages import is_in_tree, is_message
+from fsstore.records.messages import is_in_tree, is_message, redacted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fsstore.codec import Object
+    from fsstore.resources.index import Index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,15 +20,37 @@ class Compacted:
 
     Attributes:
         messages: Removed and cleared messages, of each of which only a stub stays.
+        redacted: Messages whose line says what a redaction made of it from now on.
         duplicates: Records that stood there twice.
         damaged: Places with bytes that are in quarantine now: no record, or one that loses against another of its id.
         freed: By how many bytes the log is shorter.
     """
 
     messages: int = 0
+    redacted: int = 0
     duplicates: int = 0
     damaged: int = 0
     freed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What a log's records say of each other.
+
+    Attributes:
+        gone: The record ids of the messages that are gone.
+        redactions: For those that were redacted and are not gone, the record that counts, by the message's record id.
+    """
+
+    gone: frozenset[str] = frozenset()
+    redactions: dict[str, Object] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, fd: int, index: Index) -> Folded:
+        """Tell it from the index of the log open as `fd`."""
+        ids = [index.id_at(fd, at).decode() for at, gone in enumerate(index.tree.gone) if gone]
+        redactions = [index.redaction_at(fd, at) for at in index.redacted if not index.tree.gone[at]]
+        return cls(frozenset(ids), {record["message_id"]: record for record in redactions})
 
 
 class Compaction:
@@ -37,14 +60,16 @@ class Compaction:
         data: The bytes that are left: each record once, ascending by id.
         pieces: What is no record, or loses against another of its id: its offset, its bytes, and why it goes.
         messages: How many messages became stubs.
+        redacted: How many messages' lines became what a redaction says.
         duplicates: How many records stood there twice.
     """
 
-    def __init__(self, data: bytes, gone: set[str]) -> None:
+    def __init__(self, data: bytes, folded: Folded) -> None:
         self.pieces: list[tuple[int, bytes, str]] = []
         self.messages = 0
+        self.redacted = 0
         self.duplicates = 0
-        self._gone = gone
+        self._folded = folded
         self._kept: dict[tuple[str, bool], bytes] = {}
         at = 0
         for raw in BytesIO(data):
@@ -71,9 +96,25 @@ class Compaction:
         in_tree = is_in_tree(record)
         before = self._kept.get((id, in_tree))
         self.duplicates += before is not None
-        if in_tree and id in self._gone:
+        if in_tree and id in self._folded.gone:
             self.messages += before is None and is_message(record)
             line = codec.encode_line({"id": id, "parent_id": record.get("parent_id"), "type": "gone"})
+        elif in_tree and id in self._folded.redactions:
+            said, line = line, codec.encode_line(redacted(record, self._folded.redactions[id]))
+            self.redacted += before is None and line != said
+        elif record.get("type") == "redacted":
+            line = self._redaction(record, line)
         elif before is not None and line != before:
             self.pieces.append((at, min(before, line), f"id {id} stands here twice, and this says something else"))
         self._kept[id, in_tree] = line if before is None else max(before, line)
+
+    def _redaction(self, record: Object, line: bytes) -> bytes:
+        """Give the line of a redaction: without its body, which nobody sees, where another one counts or the message is gone.
+
+        That of a message which is not here yet is kept.
+        """
+        id, message = record["id"], str(record.get("message_id"))
+        counts = self._folded.redactions.get(message)
+        if message in self._folded.gone or (counts and counts["id"] != id):
+            return codec.encode_line({"id": id, "type": "redacted", "message_id": message})
+        return codec.encode_line(counts) if counts else line

@@ -10,7 +10,7 @@ from fsstore.codec import Damage, may_be_glued
 from fsstore.disk import fs
 from fsstore.disk.folding import twin
 from fsstore.disk.follow import Follower, raw_lines, read_new
-from fsstore.records.messages import given_id_of, is_in_tree, is_message
+from fsstore.records.messages import given_id_of, has_body, is_in_tree, is_message, redacted
 from fsstore.resources.lines import HEAD, PARENT, ROLE, ROOT_ROLE
 
 TYPE_CHECKING = False
@@ -44,9 +44,10 @@ class Index:
     Attributes:
         given: The newest message of each given id.
         older_given: For a message whose given id was given before, the one that had it last.
+        redacted: For a message that was redacted, which record says what it is now: its id, its offset, its length.
         damage: What was passed over; complete only where `exact`.
         sorted: Whether the file's own order is the order of the ids.
-        plain: Whether all records are messages and moves of the leaf, so that no message is gone.
+        plain: Whether all records are messages and moves of the leaf, so that no message is gone or redacted.
     """
 
     def __init__(self, path: str) -> None:
@@ -61,6 +62,7 @@ class Index:
         self.lengths = array("I")
         self.given: dict[str, int] = {}
         self.older_given: dict[int, int] = {}
+        self.redacted: dict[int, tuple[str, int, int]] = {}
         self.damage: list[Damage] = []
         self.sorted = True
         self.plain = True
@@ -177,7 +179,7 @@ class Index:
             self.damage.append(twin(offset, record["id"], same=record == self._last))
         self._last = record
         if kind is not None and kind != "gone":
-            self._apply(fd, offset, kind, record)
+            self._apply(fd, offset, length, kind, record)
             if at == tree.NONE:
                 self._last_is_message = False
             elif not self.tree.gone[at]:
@@ -230,7 +232,7 @@ class Index:
             return tree.NONE
         return self._find_parent(fd, str(parent).encode("utf-8", "replace"), record["id"].encode(), offset)
 
-    def _apply(self, fd: int, offset: int, kind: Json, record: Object) -> None:
+    def _apply(self, fd: int, offset: int, length: int, kind: Json, record: Object) -> None:
         if kind == "leaf":
             named = record.get("leaf_id")
             at = tree.NONE if named is None else self._named(fd, named, offset)
@@ -238,6 +240,8 @@ class Index:
                 self.tree.leaf = at
         elif kind == "removed":
             self._remove(self._named(fd, record.get("message_id"), offset))
+        elif kind == "redacted":
+            self._redact(fd, self._named(fd, record.get("message_id"), offset), offset, length, record)
         elif kind == "clear":
             self.plain = False
             named = record.get("leaf_ids")
@@ -255,6 +259,15 @@ class Index:
         self.plain = False
         if at != tree.NONE:
             self.tree.remove(at)
+
+    def _redact(self, fd: int, at: int, offset: int, length: int, record: Object) -> None:
+        self.plain = False
+        if at == tree.NONE or not has_body(record):
+            return
+        id, start, size = self.redacted.get(at, ("", 0, 0))
+        twin = fs.read_range(fd, start, start + size) if id == record["id"] else b""
+        if twin <= fs.read_range(fd, offset, offset + length):
+            self.redacted[at] = record["id"], offset, length
 
     def _named(self, fd: int, id: Json, offset: int) -> int:
         at = self.find_record(fd, id) if isinstance(id, str) else tree.NONE
@@ -331,17 +344,19 @@ class Index:
             Provisional: The line is no message after all.
         """
         start = self.offsets[at]
-        return self.checked(fs.read_range(fd, start, start + self.lengths[at]))
+        return self.checked(fd, at, fs.read_range(fd, start, start + self.lengths[at]))
 
-    def checked(self, raw: bytes) -> Object:
-        """Decode the line of a position; raise `Provisional` where it is no message after all."""
-        try:
-            record = codec.decode_object(raw)
-        except ValueError as error:
-            raise Provisional(str(error)) from None
+    def checked(self, fd: int, at: int, raw: bytes) -> Object:
+        """Decode the line of a position, as the message is now; raise `Provisional` where it is no message after all."""
+        record = _decode(raw)
         if not self.exact and (not is_message(record) or (raw[94:104] == ROLE and not _LATE_KEYS.isdisjoint(record))):
             raise Provisional("no message, or one with keys out of their place")
-        return record
+        return redacted(record, self.redaction_at(fd, at)) if at in self.redacted else record
+
+    def redaction_at(self, fd: int, at: int) -> Object:
+        """Decode the record that says what a message that was redacted is now."""
+        _, start, length = self.redacted[at]
+        return _decode(fs.read_range(fd, start, start + length))
 
     def _read_unsorted(self, fd: int, size: int) -> None:
         """Read the records in the order of their ids, which is not the file's."""
@@ -354,6 +369,13 @@ class Index:
             for piece in codec.read_line(fs.read_range(fd, offset, offset + length)).records:
                 if piece.record["id"] == id:  # it may have been written over since
                     self._add_record(fd, offset, length, piece.record)
+
+
+def _decode(raw: bytes) -> Object:
+    try:
+        return codec.decode_object(raw)
+    except ValueError as error:
+        raise Provisional(str(error)) from None
 
 
 def _text(id: bytes) -> str:

@@ -6,9 +6,10 @@ from fsstore import clock, codec, tree
 from fsstore.codec import ABSENT
 from fsstore.disk.log import Log
 from fsstore.errors import ThreadNotFoundError
-from fsstore.records.messages import Draft, draft_of, new_draft
+from fsstore.records.messages import Draft, draft_from, draft_of, new_draft
 from fsstore.resources.branches import TreeReader
-from fsstore.resources.compaction import Compacted, Compaction
+from fsstore.resources.compaction import Compacted, Compaction, Folded
+from fsstore.resources.redacting import Redactor
 from fsstore.resources.tip import TRAIL, Tip
 
 TYPE_CHECKING = False
@@ -296,10 +297,10 @@ class Messages(TreeReader):
         return counted if self._unless_missing(make) else 0
 
     def compact(self) -> Compacted:
-        """Rewrite the log without what nobody sees: removed and cleared messages, records that stand twice, damage.
+        """Rewrite the log without what nobody sees: removed, cleared and redacted texts, records that stand twice, damage.
 
-        It takes bytes out, not identities: every removal stays, and so does a stub of each message that is gone, so that no
-        merge brings it back. A thread that is not there has nothing to compact.
+        It takes bytes out, not identities: every removal and redaction stays, and so does a stub of each message that is
+        gone, so that no merge brings back what it said. A thread that is not there has nothing to compact.
 
         On disk: What is no record goes to `.fsstore/quarantine`, synced; then messages.jsonl is replaced whole.
         Crash: The old log or the new one.
@@ -310,11 +311,12 @@ class Messages(TreeReader):
 
         def change(data: bytes) -> bytes | None:
             nonlocal done
-            left = Compaction(data, self._reading(_gone_ids, exact=True) or set())
+            left = Compaction(data, self._reading(Folded.of, exact=True) or Folded())
             if left.pieces:
                 self._place.root.quarantine(self.path, id, left.pieces)
             done = Compacted(
                 messages=left.messages,
+                redacted=left.redacted,
                 duplicates=left.duplicates,
                 damaged=len(left.pieces),
                 freed=len(data) - len(left.data),
@@ -324,6 +326,45 @@ class Messages(TreeReader):
         self._log.rewrite(change)
         self.forget_stamp()
         return done
+
+    def redact(self, message_id: str, *values: str, replacement: str = "[redacted]") -> int:
+        """Replace some texts wherever they stand in a message: in its content, its item and its other keys, at any depth.
+
+        Keys of objects count as text as well; the role, the run and the ids stay. The message keeps its id and its place, and
+        every view shows the new text. The old bytes stay in the log until `compact`, and in every copy made before: in the
+        history of git, on other machines, in backups. A key that was leaked must be revoked all the same.
+
+        Args:
+            message_id: The message.
+            values: The texts, each of at least one character.
+            replacement: What stands in their place.
+
+        Returns:
+            How many places changed; 0 where none of the texts is in the message, and nothing was written.
+
+        Raises:
+            ValueError: No text, an empty one, or a replacement after which one of them would still be there, or two keys of
+                an object would be one. What is raised never shows the texts.
+            MessageNotFoundError: The thread has no message of that id.
+            ThreadNotFoundError: The thread does not exist.
+
+        On disk: One line that says what the message is from now on.
+        Crash: All places are redacted, or none.
+        Concurrency: One redaction after the other, each of what the one before left. Of two that were made on two machines
+            before a merge, only the later one counts.
+        """
+        redactor = Redactor(values, replacement)
+        self._warm()
+
+        def make(writer: Writer) -> Made:
+            draft = draft_from(self.with_index(writer.fd, lambda fd, index: self._record(fd, index, message_id)))
+            if not redactor.redact(draft):
+                return b"", ()
+            id = writer.mint()
+            _tip_of(writer).plain = False
+            return codec.encode_line(draft.redaction(id)), (id,)
+
+        return redactor.count if self._log.append(make) else 0
 
     def import_records(self, records: Iterable[Mapping[str, Json]], *, leaf_id: str | Absent | None = ABSENT) -> list[str]:
         """Add messages of another system under ids derived from it, so that doing it twice adds nothing twice.
@@ -441,10 +482,6 @@ def _known_records(fd: int, index: Index, names: list[tuple[str, str]]) -> dict[
         if at != tree.NONE:
             known[derived] = index.id_at(fd, at).decode()
     return known
-
-
-def _gone_ids(fd: int, index: Index) -> set[str]:
-    return {index.id_at(fd, at).decode() for at, gone in enumerate(index.tree.gone) if gone}
 
 
 def _count_and_leaves(fd: int, index: Index) -> tuple[int, list[str]]:

@@ -30,7 +30,7 @@ class Stamp:
     Attributes:
         length: How many bytes, up to the end of a record.
         greatest: The greatest id in them, which is the last one.
-        plain: Whether all their records are messages and moves of the leaf, so that none of them removes another.
+        plain: Whether all their records are messages and moves of the leaf, so that none of them changes another.
         tail: The last of the bytes, which the log must still hold.
     """
 

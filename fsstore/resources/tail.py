@@ -5,7 +5,7 @@ from __future__ import annotations
 from fsstore import codec
 from fsstore.disk import fs
 from fsstore.disk.follow import raw_blocks_back
-from fsstore.records.messages import draft_from, is_message, usual_draft
+from fsstore.records.messages import draft_from, has_body, is_message, redacted, usual_draft
 from fsstore.resources.lines import HEAD, is_usual
 
 TYPE_CHECKING = False
@@ -42,6 +42,7 @@ class Tail:
         self._stamp = stamp
         self._limit = limit
         self._gone: set[str] = set()
+        self._redactions: dict[str, Object] = {}  # by message, of those that were not met yet
         self._wanted: bytes | None = None  # None: the leaf is not known yet
         self._before = _ABOVE_ALL
         self._joined = False
@@ -57,7 +58,7 @@ class Tail:
         for stop, lines in raw_blocks_back(self._fd, end, _FIRST_BLOCK if self._limit > 16 else 1 << 14):
             at = stop
             while lines:
-                if at <= length and not self._gone:
+                if at <= length and not (self._gone or self._redactions):
                     self._join()
                     at -= self._take_run(lines)
                     if not lines:
@@ -158,6 +159,8 @@ class Tail:
                 self._want(record.get("leaf_id"))
         elif kind == "removed":
             self._lose(record.get("message_id"))
+        elif kind == "redacted":
+            self._redact(record.get("message_id"), record)
         elif kind == "gone":
             if self._wanted is None or id == self._wanted:
                 self._want(record.get("parent_id"))
@@ -170,8 +173,9 @@ class Tail:
         if not is_message(record):
             raise NeedIndex
         if self._wanted is None or id == self._wanted:
+            redaction = self._redactions.pop(record["id"], None)
             if record["id"] not in self._gone:
-                self._link(draft_from(record))
+                self._link(draft_from(redacted(record, redaction) if redaction else record))
             self._want(record.get("parent_id"))
         elif id < self._wanted:
             raise NeedIndex  # the wanted message is not where it must be
@@ -180,6 +184,10 @@ class Tail:
     def _lose(self, id: Json) -> None:
         if isinstance(id, str):  # else it names nothing
             self._gone.add(id)
+
+    def _redact(self, id: Json, redaction: Object) -> None:
+        if isinstance(id, str) and has_body(redaction):
+            self._redactions.setdefault(id, redaction)  # the first one met is the newest
 
     def _want(self, id: Json) -> None:
         if id is None:

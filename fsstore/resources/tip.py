@@ -132,6 +132,8 @@ class Tip(Fold):
             if is_message(record):
                 self.moved(record["id"], given_id_of(record))
             self.plain &= "replaces" not in record
+        elif kind == "redacted":
+            self.plain = False
         else:
             self.known = False
             self.plain &= kind == "leaf"

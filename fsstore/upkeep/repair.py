@@ -9,7 +9,7 @@ from fsstore.disk import document, fs
 from fsstore.disk.log import Log
 from fsstore.errors import FormatError
 from fsstore.resources import stamp
-from fsstore.resources.compaction import Compaction
+from fsstore.resources.compaction import Compaction, Folded
 from fsstore.upkeep.problems import LINE_KINDS
 
 TYPE_CHECKING = False
@@ -52,7 +52,7 @@ def _mend_log(root: Root, below: str) -> None:
     path, id = f"{root.path}/{below}", clock.new_id()
 
     def change(data: bytes) -> bytes | None:
-        left = Compaction(data, set())
+        left = Compaction(data, Folded())
         if left.pieces:
             root.quarantine(path, id, left.pieces)
         return None if left.data == data else left.data

@@ -95,7 +95,7 @@ def test_compact_takes_out_what_nobody_sees_of_one_thread_or_all(spoiled: Store)
     done = fsstore("compact", "--root", spoiled.root)
     assert done.code == 0
     first, last = done.out.splitlines()
-    assert first.startswith("b: 1 removed message, 0 duplicates, 0 damaged places to the quarantine, ")
+    assert first.startswith("b: 1 removed message, 0 redacted, 0 duplicates, 0 damaged places to the quarantine, ")
     assert last == f"{first.rpartition(', ')[2]}."
     assert b"b 2" not in Path(spoiled.thread("b").messages.path).read_bytes()
     assert [message.content for message in spoiled.thread("b").messages] == ["b 0", "b 1"]
@@ -112,3 +112,17 @@ def test_in_a_terminal_a_bar_shows_how_far_it_is(spoiled: Store) -> None:
 def test_a_missing_store_is_not_made(tmp_path: Path, command: str) -> None:
     assert "no store at" in fsstore(command, "--root", tmp_path / "none").error(2)
     assert not (tmp_path / "none").exists()
+
+
+def test_likely_secrets_are_told_without_them(spoiled: Store) -> None:
+    key = "ghp_" + "Zk3vQ9xT7mB2nR8wY5cL1dF6gH4jS0pAeUiO"
+    said = spoiled.thread("b").messages.append("user", f"my token is {key}")
+    spoiled.close()
+    done = fsstore("check", "--secrets", "--root", spoiled.root)
+    assert done.code == 1
+    assert done.out.startswith(f"b {said.id}: ")
+    assert done.out.endswith(f"\n1 likely secret in the messages of {spoiled.root}.\n")
+    assert key not in done.out + done.err
+    assert fsstore("redact", "b", said.id, "--secrets", "--compact", "--root", spoiled.root).code == 0
+    assert fsstore("check", "--secrets", "--root", spoiled.root).code == 0
+    assert key.encode() not in Path(spoiled.thread("b").messages.path).read_bytes()

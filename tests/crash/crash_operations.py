@@ -231,6 +231,16 @@ MESSAGES = [
         conversation,
     ),
     Operation("remove", (lambda desk: desk["t"].messages.remove(first(desk)),), conversation),
+    Operation("redact", (lambda desk: desk["t"].messages.redact(first(desk), "blue"),), conversation),
+    Operation(
+        "redact, compact and append",
+        (
+            lambda desk: desk["t"].messages.redact(first(desk), "blue"),
+            lambda desk: desk["t"].messages.compact(),
+            append_more,
+        ),
+        conversation,
+    ),
     Operation("clear", (lambda desk: desk["t"].messages.clear(),), conversation),
     Operation(
         "append to an unsorted log",

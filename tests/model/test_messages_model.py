@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
-from machine import GARBAGE, StoreMachine, garbage, newlines, pick, play, who
-from tree_model import Cleared, Moved, Removed, Said, TreeModel
+from machine import GARBAGE, TWINS, StoreMachine, garbage, newlines, pick, play, who
+from tree_model import Cleared, Moved, Redacted, Removed, Said, TreeModel
 
 from fsstore import ABSENT, Message, MessageNotFoundError, Store, ThreadNotFoundError, clock
 from fsstore.resources import stamp
@@ -22,17 +22,38 @@ THREAD = "t"
 
 roles = st.sampled_from(["user", "assistant", "", "tool\n"])
 given_ids = st.none() | st.sampled_from(["g1", "g2", "é/\0", 'q"\\'])
+SECRETS = ("s3cret-1", "s3cret-2")
 NESTED = {"id": "018f0000-0000-7000-8000-0000000000aa", "parent_id": None, "role": "user", "content": "not a message"}
 contents = st.one_of(
     st.sampled_from(
         ["", "hi", '"}\n{"id":"', "~", "\0\r\x85\u2028", "é😀", "x" * 5000, [NESTED], {"deep": [NESTED, {"id": 1}]}, None, 7]
     ),
+    st.sampled_from(["s3cret-1 and s3cret-2, s3cret-1", {"k": [{"s3cret-2": "s3cret-1"}, 1]}, ["s3cret-2"]]),
     st.text(max_size=20),
 )
 items = st.sampled_from([ABSENT, ABSENT, None, {"id": "x"}, [NESTED]])
 extras = st.sampled_from(
-    [{}, {}, {"k": [1, None]}, {"id": "mine", "type": "leaf", "k": 1}, {"extra": {"a": 1}, "parent_id": None}]
+    [
+        *({}, {}, {"k": [1, None]}, {"id": "mine", "type": "leaf", "k": 1}, {"extra": {"a": 1}, "parent_id": None}),
+        {"message_id": "s3cret-1", "k": ["s3cret-2"]},
+    ]
 )
+
+
+def without(value: Any, texts: set[str]) -> tuple[Any, int]:
+    """Give a value without some texts, none of which holds another, and in how many places they stood."""
+    if isinstance(value, str):
+        places = sum(value.count(text) for text in texts)
+        for text in texts:
+            value = value.replace(text, "[redacted]")
+        return value, places
+    if isinstance(value, dict):
+        pairs, places = without(list(value.items()), texts)
+        return dict(pairs), places
+    if isinstance(value, (list, tuple)):
+        done = [without(one, texts) for one in value]
+        return type(value)(one for one, _ in done), sum(places for _, places in done)
+    return value, 0
 
 
 class MessagesMachine(StoreMachine):
@@ -194,12 +215,33 @@ class MessagesMachine(StoreMachine):
         if is_last:
             self.wrote(parent=leaf, role="assistant", content=content)
 
+    @precondition(lambda self: self.model.nodes)
+    @rule(who=who, pick=pick, values=st.lists(st.sampled_from((*SECRETS, "hi")), min_size=1, max_size=2))
+    def redact(self, who, pick, values):
+        name = self.name(pick)
+        id = self.or_missing(name, lambda name: self.messages(who).redact(name, *values))
+        if id is None:
+            return
+        said = self.model.nodes[id]
+        left, places = without((said.content, said.item, said.extra), set(values))
+        assert self.messages(who).redact(name, *values) == places
+        if places:
+            self.model.add(self.written(), Redacted(id, *left))
+        assert self.messages(who).redact(name, *values) == 0
+
+    def shows(self, secret: str) -> bool:
+        """Whether any message that is not gone still holds a text."""
+        nodes = [self.model.nodes[id] for id in self.model.alive]
+        return any(without((one.content, one.item, one.extra), {secret})[1] for one in nodes)
+
     @rule(who=who)
     def compact(self, who):
         self.messages(who).compact()
         again = self.messages(who).compact()
-        assert (again.messages, again.duplicates, again.damaged) == (0, 0, 0)
+        assert (again.messages, again.redacted, again.duplicates, again.damaged) == (0, 0, 0, 0)
         if self.log.exists():
+            kept = self.log.read_bytes().rpartition(b"\n")[0]
+            assert [secret.encode() in kept for secret in SECRETS] == [self.shows(secret) for secret in SECRETS]
             lines = self.log.read_bytes().split(b"\n")[:-1]  # what has no newline yet is left to its writer
             assert [json.loads(line)["id"] for line in lines] == sorted(json.loads(line)["id"] for line in lines)
 
@@ -244,7 +286,7 @@ class MessagesMachine(StoreMachine):
     def append_line_again(self, pick, newline):
         lines = [line for line in self.log.read_bytes().split(b"\n") if line.endswith(b"}")]
         if lines:
-            self.damage(lines[pick % len(lines)] + newline, "duplicate-id", "conflicting-id", "unsorted", *GARBAGE, whole=True)
+            self.damage(lines[pick % len(lines)] + newline, *TWINS, *GARBAGE, whole=True)
 
     @precondition(lambda self: self.log.exists())
     @rule(pick=pick)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fsstore import ABSENT, Message
@@ -44,14 +44,24 @@ class Cleared:
     leaves: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Redacted:
+    """That message says this from now on."""
+
+    message: str
+    content: Any
+    item: Any
+    extra: dict[str, Any]
+
+
 class TreeModel:
     """What a log says: a set of records by id, folded anew after each change."""
 
     def __init__(self) -> None:
-        self.records: dict[str, Said | Moved | Removed | Cleared] = {}
+        self.records: dict[str, Said | Moved | Removed | Cleared | Redacted] = {}
         self._fold()
 
-    def add(self, id: str, record: Said | Moved | Removed | Cleared) -> None:
+    def add(self, id: str, record: Said | Moved | Removed | Cleared | Redacted) -> None:
         assert id not in self.records
         self.records[id] = record
         self._fold()
@@ -74,6 +84,8 @@ class TreeModel:
                 case Cleared(leaves):
                     for leaf in leaves:
                         self._clear(leaf)
+                case Redacted(message, content, item, extra):
+                    self.nodes[message] = replace(self.nodes[message], content=content, item=item, extra=extra)
         self.alive = [id for id in self.nodes if id not in self.gone]
 
     def _clear(self, at: str | None) -> None:

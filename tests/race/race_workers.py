@@ -147,6 +147,24 @@ def clears(root: Path, thread: str, me: int, count: int) -> tuple[list[str], int
     return added, counted
 
 
+def appends_secrets(root: Path, thread: str, me: int, count: int, durability: str) -> list[str]:
+    messages = Store.open(root, durability=durability, lock_timeout=60).thread(thread).messages
+    return [messages.append("user", f"secret {me} {number}").record_id for number in range(count)]
+
+
+def redacts_until(root: Path, thread: str, durability: str, stop: Path, compacts: bool) -> int:
+    """Redact what others append, until `stop` appears and all is redacted; give in how many places."""
+    messages = Store.open(root, durability=durability, lock_timeout=60).thread(thread).messages
+    places = 0
+    while True:
+        last_round = stop.exists()
+        places += sum(messages.redact(message.id, "secret") for message in messages if "secret" in message.content)
+        if compacts:
+            messages.compact()
+        if last_round:
+            return places
+
+
 def read_on(root: Path, thread: str, stop: Path, grows: bool) -> int:
     """Read until `stop` appears, never a lock taken; give how often.
 

@@ -58,6 +58,24 @@ def test_batches_are_never_interleaved(store: Store, root: Path, durability: str
 
 
 @BOTH
+def test_each_place_is_redacted_once_while_others_append_compact_and_read(store: Store, root: Path, durability: str, many: int):
+    messages = store.threads.create("t").messages
+    stop = root.with_name("stop redacting")
+    with readers(root, "t"):
+        redactors = [processes.start(work.redacts_until, root, "t", durability, stop, me == 2) for me in range(3)]
+        done = processes.run_all(work.appends_secrets, [(root, "t", me, many, durability) for me in range(2)])
+        stop.touch()
+        places = sum(redactor.result() for redactor in redactors)
+    acknowledged = sorted(id for one in done for id in one)
+    assert places == len(acknowledged) == 2 * many
+    assert [message.id for message in messages.branch()] == [message.id for message in messages] == acknowledged
+    expected = sorted(f"[redacted] {me} {number}" for me in range(2) for number in range(many))
+    assert sorted(message.content for message in messages) == expected
+    messages.compact()
+    assert b"secret" not in Path(messages.path).read_bytes()
+
+
+@BOTH
 def test_processes_at_many_threads_lose_nothing(store: Store, root: Path, durability: str, many: int):
     threads = [f"thread {number}" for number in range(30)]
     for thread in threads:

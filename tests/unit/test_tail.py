@@ -337,6 +337,7 @@ def test_a_type_that_must_be_understood_stops_the_tail_as_well(root: Path, behin
             newest(root, limit)
 
 
+BODY = {"role": "user", "content": "redacted", "created_at": 5}
 ODD = [
     [("leaf", {"leaf_id": "0" * 36})],
     [("leaf", {"leaf_id": 7})],
@@ -347,6 +348,11 @@ ODD = [
     [("removed", {"message_id": 498})],
     [("removed", {"message_id": 499}), ("leaf", {"leaf_id": 499})],
     [("leaf", {"leaf_id": 4}), ("removed", {"message_id": 4}), ("removed", {"message_id": 3})],
+    [("redacted", {"message_id": 499, **BODY})],
+    [("redacted", {"message_id": 498, **BODY}), ("redacted", {"message_id": 498, **BODY, "content": "newer"})],
+    [("redacted", {"message_id": 3, **BODY}), ("leaf", {"leaf_id": 3})],
+    [("redacted", {"message_id": 499, **BODY}), ("removed", {"message_id": 499}), ("redacted", {"message_id": 499, **BODY})],
+    [("redacted", {"message_id": "nobody", **BODY}), ("redacted", {"message_id": 499}), ("redacted", {"message_id": 7})],
     [("clear", {"leaf_ids": []}), ("clear", {"leaf_ids": 7})],
     [("gone", {"parent_id": 499})],
     [(["leaf"], {}), (7, {})],
@@ -560,6 +566,20 @@ def test_an_error_of_the_disk_in_the_tail_is_raised(root: Path, monkeypatch: pyt
         newest(root, 3)
 
 
+def test_redactions_are_seen_from_the_end_however_far_back_their_messages_stand(root: Path) -> None:
+    sent = fill(root, 2_000)
+    with opened(root) as messages:
+        for at in (0, 700, 1_999):
+            messages.redact(sent[at].id, "xx", replacement=f"{at}")
+    assert_tail_agrees(root)  # in the rest behind the stamp
+    with opened(root) as messages:
+        messages.extend({"role": "user", "content": "z" * 200} for _ in range(2_000))
+        messages.checkout(messages.fork(sent[700].id, "user", "far back").id)
+    assert_tail_agrees(root)  # in the stamp's bytes, between a message and its parent far back
+    branch = newest(root, 703)
+    assert [branch[at].content[:8] for at in (0, 700)] == ["00000000", "00070070"]
+
+
 # Any history at all
 
 
@@ -572,6 +592,7 @@ STEP = st.one_of(
     st.tuples(st.just("checkout"), PLACE | st.none()),
     st.tuples(st.just("remove"), PLACE),
     st.tuples(st.just("replace"), PLACE),
+    st.tuples(st.just("redact"), PLACE),
     st.tuples(st.just("clear"), st.integers(0, 9)),
     st.tuples(st.just("reopen"), st.none()),
     st.tuples(st.just("swap"), PLACE),
@@ -611,6 +632,8 @@ class History:
                 self.messages.clear()
         elif chosen and name == "remove":
             self.messages.remove(chosen)
+        elif chosen and name == "redact":
+            self.messages.redact(chosen, "x", replacement=f"{self.count}y")
         elif chosen:
             getattr(self.messages, name)(chosen, "user", f"{self.count} {name}")
 
@@ -649,7 +672,18 @@ def test_after_any_history_the_tail_and_the_whole_log_agree(tmp_path: Path, step
 @pytest.mark.campaign
 def test_random_long_histories_agree_all_the_way(tmp_path: Path, seed: int, campaign: bool) -> None:
     rng = random.Random(seed)
-    names = ["append"] * 8 + ["extend", "fork", "fork", "checkout", "checkout", "remove", "replace", "reopen", "reopen"]
+    names = ["append"] * 8 + [
+        "extend",
+        "fork",
+        "fork",
+        "checkout",
+        "checkout",
+        "remove",
+        "replace",
+        "redact",
+        "reopen",
+        "reopen",
+    ]
     for run in range(200 if campaign else 2):
         history = History(tmp_path / f"run-{run}")
         for step in range(80):
