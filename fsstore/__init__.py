@@ -101,6 +101,7 @@ if TYPE_CHECKING:
     from fsstore.resources.run_checkpoint import CheckpointSaver as CheckpointSaver
     from fsstore.resources.runs import RunHandle as RunHandle
     from fsstore.resources.thread import ThreadHandle as ThreadHandle
+    from fsstore.resources.trashed import Trashed as Trashed
     from fsstore.resources.workflows import WorkflowHandle as WorkflowHandle
     from fsstore.store import Store as Store
     from fsstore.stores.backend import SessionBackend as SessionBackend
@@ -150,6 +151,7 @@ _HOMES = {
     "resources.run_checkpoint": "CheckpointSaver",
     "resources.runs": "RunHandle",
     "resources.thread": "ThreadHandle",
+    "resources.trashed": "Trashed",
     "resources.workflows": "WorkflowHandle",
     "store": "Store",
     "stores.backend": "SessionBackend",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fsstore.resources.prompts import Prompts
     from fsstore.resources.recipes import Recipes
     from fsstore.resources.sessions import Sessions
+    from fsstore.resources.trash import Trash
     from fsstore.resources.workflows import Workflows
     from fsstore.upkeep.check import Problem
 
@@ -52,6 +53,7 @@ class Store:
         indexes, views, index = Indexes(), Views(), SessionIndex(root)
         root.on_fork += [indexes.forget, views.forget, index.forget]
         self._views = views
+        self._index = index
         self.threads = Threads(root, indexes, views, index)
         self.names = Names(self.threads, index)
 
@@ -98,6 +100,13 @@ class Store:
         from fsstore.resources.workflows import Workflows
 
         return Workflows(self._root)
+
+    @cached_property
+    def trash(self) -> Trash:
+        """What was deleted."""
+        from fsstore.resources.trash import Trash
+
+        return Trash(self._root, self._index, self.threads, self.workflows)
 
     @classmethod
     def open(
@@ -206,7 +215,8 @@ def _create(root: Root) -> None:
     if strangers:
         shown = ", ".join(sorted(strangers)[:3])
         raise FormatError(path, f"neither empty nor a store (it holds {shown}): name another directory, or a new one")
-    fs.make_directories(path)
+    if not fs.leads_to_directory(path):  # it may be a link to one: nothing below it may
+        fs.make_directories(path)
     _sync_above(path)  # before the format file: where that stands, the root is durable, whoever made the directories
     root.make_own_directories()
     for name, text in layout.CARRIER_FILES.items():

@@ -121,7 +121,7 @@ def insert(root: Root, path: str, fields: Mapping[str, Json], version: str) -> b
     """
     if fs.is_file(path):
         return False
-    fs.make_directories(os.path.dirname(path))
+    root.make_directories(os.path.dirname(path))
     write(root, path, fields, None, version)
     return True
 

@@ -35,6 +35,7 @@ read_at = os.pread
 write = os.write
 seek = os.lseek
 stat = os.stat
+own_status = os.lstat  # of a link itself
 fstat = os.fstat
 exists = os.access  # exists(path, 0): a missing file costs no exception
 truncate = os.ftruncate
@@ -70,7 +71,23 @@ def open_read(path: str) -> int:
 
 def open_lock(path: str) -> int:
     """Open, or make, a lock file. Appending, so that a byte more is a signal to its other users."""
-    return open_fd(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _OPEN, 0o600)
+    flags = os.O_RDWR | os.O_APPEND | _OPEN
+    try:
+        return open_fd(path, flags)
+    except FileNotFoundError:
+        pass
+    except PermissionError:
+        _own(path)  # another process is just making it, under a umask that takes the owner's rights
+    fd = open_fd(path, flags | os.O_CREAT, 0o600)
+    os.fchmod(fd, 0o600)
+    return fd
+
+
+def _own(path: str) -> None:
+    """Give the owner's rights to a file, or a directory, that a process with such a umask made and did not come to open."""
+    mode = os.lstat(path).st_mode
+    if _stat.S_ISREG(mode) or _stat.S_ISDIR(mode):
+        os.chmod(path, 0o700 if _stat.S_ISDIR(mode) else 0o600)
 
 
 def read_file(path: str) -> bytes:
@@ -160,12 +177,17 @@ def sync_directory(path: str | int) -> None:
 
 
 def make_directory(path: str) -> bool:
-    """Make a directory 0700 whatever the umask; say whether it is new."""
+    """Make a directory 0700 whatever the umask; say whether it is new. What stands there already is no link to one."""
     try:
         mkdir(path, 0o700)
     except FileExistsError:
-        if not os.path.isdir(path):
+        mode = os.lstat(path).st_mode
+        if _stat.S_ISLNK(mode):
+            raise link_in_the_way(path) from None
+        if not _stat.S_ISDIR(mode):
             raise
+        if mode & 0o700 != 0o700:
+            _own(path)
         return False
     os.chmod(path, 0o700)
     return True
@@ -177,6 +199,30 @@ def make_directories(path: str) -> None:
     if parent and not os.path.isdir(parent):
         make_directories(parent)
     make_directory(path)
+
+
+def link_in_the_way(path: str) -> OSError:
+    """Make the error that says that a symbolic link stands where nothing is written through one (open(2), ELOOP)."""
+    return OSError(errno.ELOOP, "a symbolic link stands in the way", path)
+
+
+def check_no_link(path: str, above: str) -> None:
+    """Refuse a path that leads through a symbolic link below a directory, itself included; what is missing is none.
+
+    `O_NOFOLLOW` looks at the last part of a path only.
+
+    Raises:
+        OSError: With `errno.ELOOP` and the link.
+    """
+    at = len(above)
+    while at < len(path):
+        at = path.find("/", at + 1)
+        at = len(path) if at < 0 else at
+        try:
+            if _stat.S_ISLNK(os.lstat(path[:at]).st_mode):
+                raise link_in_the_way(path[:at])
+        except (FileNotFoundError, NotADirectoryError):
+            return
 
 
 def create_temp(path: str, data: bytes) -> None:
@@ -330,6 +376,7 @@ def write_new(path: str, data: bytes) -> None:
     """Write a new file without a sync: for caches."""
     fd = open_fd(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
     try:
+        os.fchmod(fd, 0o600)
         write_all(fd, data)
     finally:
         close(fd)
