@@ -111,6 +111,8 @@ if TYPE_CHECKING:
     from fsstore.stores.state import StateStore as StateStore
     from fsstore.stores.thread import ThreadStore as ThreadStore
     from fsstore.upkeep.check import Problem as Problem
+    from fsstore.upkeep.gc import Freed as Freed
+    from fsstore.upkeep.sizes import Size as Size
 
 __version__ = "0.1.0"
 
@@ -160,6 +162,8 @@ _HOMES = {
     "stores.state": "StateStore",
     "stores.thread": "ThreadStore",
     "upkeep.check": "Problem",
+    "upkeep.gc": "Freed",
+    "upkeep.sizes": "Size",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

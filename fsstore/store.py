@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from fsstore.resources.trash import Trash
     from fsstore.resources.workflows import Workflows
     from fsstore.upkeep.check import Problem
+    from fsstore.upkeep.gc import Freed
+    from fsstore.upkeep.sizes import Size
 
 VERSION = 1
 FORMAT = {"format": "fsstore", "version": VERSION}
@@ -159,6 +161,34 @@ class Store:
         from fsstore.upkeep.check import check  # the one upward import: nothing else of the core needs it
 
         return check(self)
+
+    def gc(self, *, dry_run: bool = False) -> list[Freed]:
+        """Free what serves nobody: temporary files of dead writers, caches and marks whose log is gone, empty directories.
+
+        Data, what is in the trash, and what is in quarantine stay.
+
+        Args:
+            dry_run: Change nothing, only give what would be freed.
+
+        Raises:
+            LockTimeoutError: A writer held a lock for `lock_timeout` seconds; what was freed before, is.
+
+        On disk: Files and empty directories in `.fsstore` are deleted, each by itself.
+        Crash: Some are gone. Done again, it goes on.
+        Concurrency: Safe beside writers, deletions and restorations.
+        """
+        from fsstore.upkeep.gc import gc
+
+        return gc(self._root, dry_run=dry_run)
+
+    def sizes(self) -> list[Size]:
+        """Give what each thread, and each other part of the store, takes; the biggest first. Changes nothing.
+
+        Concurrency: Safe beside writers: what goes away meanwhile is left out.
+        """
+        from fsstore.upkeep.sizes import sizes
+
+        return sizes(self.root)
 
     def close(self) -> None:
         """Close the descriptors; the store can be used again all the same."""

@@ -41,6 +41,8 @@ LAYERS = (
 #: Imports from a row below, each with its reason.
 UPWARD = {
     ("store", "upkeep.check"): "store.check() is the front door of check; imported when called, and for its type",
+    ("store", "upkeep.gc"): "store.gc() is the front door of gc; imported when called, and for its type",
+    ("store", "upkeep.sizes"): "store.sizes() is the front door of sizes; imported when called, and for its type",
     ("testing.sessions", "stores.backend"): "the suite is about that class",
 }
 

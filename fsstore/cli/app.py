@@ -17,7 +17,9 @@ from fsstore.cli.jobs import jobs
 from fsstore.cli.output import note, prepare
 from fsstore.cli.reading import ls, show
 from fsstore.cli.sessions import search, sessions
+from fsstore.cli.space import du, gc
 from fsstore.cli.threads import archive, rename, rm
+from fsstore.cli.trash import trash
 from fsstore.cli.treeing import tree
 from fsstore.cli.workflows import workflows
 from fsstore.cli.writing import append, import_
@@ -48,6 +50,9 @@ for command in (
     rename,
     archive,
     rm,
+    trash,
+    gc,
+    du,
     goal,
     checkpoints,
     jobs,

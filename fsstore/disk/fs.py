@@ -14,6 +14,7 @@ import os
 import re
 import stat as _stat
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -278,6 +279,40 @@ def walk(path: str) -> Iterator[tuple[str, os.stat_result]]:
             yield entry, status
             if _stat.S_ISDIR(status.st_mode):
                 yield from walk(entry)
+
+
+def usage(path: str) -> tuple[int, int, int]:
+    """Give the bytes in files at and below a path, the bytes that they and their directories take, and how many files.
+
+    Nothing where nothing stands there; of a link its own.
+    """
+    size = disk = files = 0
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for status in (os.lstat(path), *(status for _, status in walk(path))):
+            disk += status.st_blocks * 512  # stat(2): whatever the file system's own blocks are
+            if not _stat.S_ISDIR(status.st_mode):
+                size += status.st_size
+                files += 1
+    return size, disk, files
+
+
+def changed_at(path: str) -> float:
+    """Give the time of an entry's last change (Unix seconds), now where nothing stands there."""
+    try:
+        return os.lstat(path).st_ctime
+    except FileNotFoundError:
+        return time.time()
+
+
+def discard(path: str) -> bool:
+    """Delete a file, a link, or a directory with all in it; say whether it was there."""
+    try:
+        unlink(path)
+    except FileNotFoundError:
+        return False
+    except (IsADirectoryError, PermissionError):  # POSIX lets unlink(2) say either of a directory
+        remove_tree(path)
+    return True
 
 
 def remove_tree(path: str) -> None:

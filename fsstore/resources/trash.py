@@ -11,7 +11,7 @@ from fsstore.resources.trashed import read_entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from fsstore.disk.lock import Together
     from fsstore.disk.root import Root
@@ -50,6 +50,17 @@ class Trash:
         """Give what a deletion left in the trash, or None where there is nothing (any more)."""
         return read_entry(self._root, id)
 
+    def old(self, older_than: float | None) -> list[Trashed]:
+        """Give what was deleted at least so many seconds ago, the last deletion first; None for everything.
+
+        Raises:
+            ValueError: A negative time.
+        """
+        if older_than is not None and not older_than >= 0:
+            raise ValueError(f"older_than must be 0 or more seconds, or None for everything, not {older_than}")
+        latest = None if older_than is None else clock.now() - older_than
+        return [entry for entry in self if latest is None or entry.deleted_at <= latest]
+
     def restore(self, id: str) -> Trashed:
         """Bring back what was deleted, to its place; give what it was.
 
@@ -78,11 +89,12 @@ class Trash:
             self._returns.restore(entry)
         return entry
 
-    def empty(self, older_than: float | None = None) -> list[Trashed]:
+    def empty(self, older_than: float | None = None, *, only: Container[str] | None = None) -> list[Trashed]:
         """Delete for good what is in the trash; give what that was.
 
         Args:
             older_than: Only what was deleted at least so many seconds ago; None for everything.
+            only: Of that only these deletions.
 
         Raises:
             ValueError: A negative time.
@@ -92,14 +104,11 @@ class Trash:
         Crash: Some entries are gone, the others whole; the next `open` on this machine deletes what was left half deleted.
         Concurrency: Safe beside deletions and restorations: an entry is brought back whole, or gone.
         """
-        if older_than is not None and not older_than >= 0:
-            raise ValueError(f"older_than must be 0 or more seconds, or None for everything, not {older_than}")
         self._root.check_writable()
-        latest = None if older_than is None else clock.now() - older_than
         taken: dict[str, Trashed] = {}
         try:
-            for entry in self:
-                if latest is None or entry.deleted_at <= latest:
+            for entry in self.old(older_than):
+                if only is None or entry.id in only:
                     with self._locked(entry):
                         if self.get(entry.id) == entry:
                             taken[self._take_out(entry.id)] = entry
