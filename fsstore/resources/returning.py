@@ -129,7 +129,8 @@ class Returns:
         beside = [f"{os.path.dirname(path)}/{name}" for name in fs.names(os.path.dirname(path))]
         versions = [document.read_newest(one) for one in beside if one.endswith(layout.DOCUMENT_SUFFIX)]
         newest = max(document.newest(copy), document.newest(before or {}), *versions)
-        document.write(self._root, path, document.content(copy), before, clock.new_id(newest))
+        version, created = clock.new_id(newest), document.created(copy)
+        document.write(self._root, path, document.content(copy), before, version, created)
 
     def _copy(self, place: str) -> Object:
         copy = document.read(place)
