@@ -36,6 +36,12 @@ JOBS = "jobs"
 WORKFLOWS = "workflows"
 RUN = "run.json"
 BRANCHES, LEAVES, CONTROL_NODES, CANDIDATES = "branches", "leaves", "control_nodes", "candidates"
+_PART_KINDS = {
+    BRANCHES: "branch run",
+    LEAVES: "leaf run",
+    CONTROL_NODES: "control node run",
+    CANDIDATES: "teacher candidate",
+}
 INDEX = "session_index.jsonl"
 OWN = ".fsstore"
 LOCKS, TMP, TRASH, CACHE, TAINTED, QUARANTINE = (
@@ -168,6 +174,20 @@ def trash_path(below: str, deletion: str) -> str:
     return f"{TRASH}/{deletion}/{below}"
 
 
+def trashed_kind(below: str) -> str:
+    """Say what was deleted, from its path below the root; `other` where the store deletes nothing of the kind."""
+    match below.split("/"):
+        case [first, _]:
+            return {THREADS: "thread", JOBS: "job", WORKFLOWS: "workflow run"}.get(first, "other")
+        case ["threads", _, file]:
+            return {GOAL: "goal", CHECKPOINT: "checkpoint of a run"}.get(file, "other")
+        case ["threads", _, "checkpoints", _]:
+            return "checkpoint"
+        case ["workflows", _, part, _]:
+            return _PART_KINDS.get(part, "other")
+    return "other"
+
+
 def quarantine_paths(id: str) -> tuple[str, str]:
     """Give the places below the root of bytes taken out of a file, and of the document that says where they came from."""
     return f"{QUARANTINE}/{id}.raw", f"{QUARANTINE}/{id}{DOCUMENT_SUFFIX}"
@@ -192,6 +212,11 @@ def parse_temp_name(name: str) -> tuple[str, int] | None:
 def taint_name(below: str) -> str:
     """Give the name under `.fsstore/tainted` of a log, from its path below the root."""
     return below.replace("/", ",")
+
+
+def tainted_log(name: str) -> str:
+    """Give the path below the root of a log from its name under `.fsstore/tainted`; no name on disk holds a comma."""
+    return name.replace(",", "/")
 
 
 def cache_name(thread_name: str) -> str:

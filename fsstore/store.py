@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     from fsstore.resources.prompts import Prompts
     from fsstore.resources.recipes import Recipes
     from fsstore.resources.sessions import Sessions
+    from fsstore.resources.trash import Trash
     from fsstore.resources.workflows import Workflows
+    from fsstore.upkeep.gc import Freed
     from fsstore.upkeep.problems import Problem
     from fsstore.upkeep.secrets import Secret
+    from fsstore.upkeep.sizes import Size
 
 VERSION = 1
 FORMAT = {"format": "fsstore", "version": VERSION}
@@ -54,6 +57,7 @@ class Store:
         indexes, views, index = Indexes(), Views(), SessionIndex(root)
         root.on_fork += [indexes.forget, views.forget, index.forget]
         self._views = views
+        self._index = index
         self.threads = Threads(root, indexes, views, index)
         self.names = Names(self.threads, index)
 
@@ -100,6 +104,13 @@ class Store:
         from fsstore.resources.workflows import Workflows
 
         return Workflows(self._root)
+
+    @cached_property
+    def trash(self) -> Trash:
+        """What was deleted."""
+        from fsstore.resources.trash import Trash
+
+        return Trash(self._root, self._index, self.threads, self.workflows)
 
     @classmethod
     def open(
@@ -194,6 +205,34 @@ class Store:
 
         return find_secrets(self)
 
+    def gc(self, *, dry_run: bool = False) -> list[Freed]:
+        """Free what serves nobody: temporary files of dead writers, caches and marks whose log is gone, empty directories.
+
+        Data, what is in the trash, and what is in quarantine stay.
+
+        Args:
+            dry_run: Change nothing, only give what would be freed.
+
+        Raises:
+            LockTimeoutError: A writer held a lock for `lock_timeout` seconds; what was freed before, is.
+
+        On disk: Files and empty directories in `.fsstore` are deleted, each by itself.
+        Crash: Some are gone. Done again, it goes on.
+        Concurrency: Safe beside writers, deletions and restorations.
+        """
+        from fsstore.upkeep.gc import gc
+
+        return gc(self._root, dry_run=dry_run)
+
+    def sizes(self) -> list[Size]:
+        """Give what each thread, and each other part of the store, takes; the biggest first. Changes nothing.
+
+        Concurrency: Safe beside writers: what goes away meanwhile is left out.
+        """
+        from fsstore.upkeep.sizes import sizes
+
+        return sizes(self.root)
+
     def close(self) -> None:
         """Close the descriptors; the store can be used again all the same."""
         self._root.close()
@@ -249,7 +288,8 @@ def _create(root: Root) -> None:
     if strangers:
         shown = ", ".join(sorted(strangers)[:3])
         raise FormatError(path, f"neither empty nor a store (it holds {shown}): name another directory, or a new one")
-    fs.make_directories(path)
+    if not fs.leads_to_directory(path):  # it may be a link to one: nothing below it may
+        fs.make_directories(path)
     _sync_above(path)  # before the format file: where that stands, the root is durable, whoever made the directories
     root.make_own_directories()
     for name, text in layout.CARRIER_FILES.items():

@@ -19,7 +19,9 @@ from fsstore.cli.output import note, prepare
 from fsstore.cli.reading import ls, show
 from fsstore.cli.secrets import redact
 from fsstore.cli.sessions import search, sessions
+from fsstore.cli.space import du, gc
 from fsstore.cli.threads import archive, rename, rm
+from fsstore.cli.trash import trash
 from fsstore.cli.treeing import tree
 from fsstore.cli.workflows import workflows
 from fsstore.cli.writing import append, import_
@@ -51,6 +53,9 @@ for command in (
     archive,
     rm,
     redact,
+    trash,
+    gc,
+    du,
     goal,
     checkpoints,
     jobs,

@@ -217,6 +217,7 @@ class Log:
     def _open_file(self) -> Writer:
         if not fs.is_file(self._owner):
             raise self._missing()
+        self.root.check_no_link(self._directory)
         try:
             fd = fs.open_log(self.path, create=False)
         except FileNotFoundError:
@@ -320,7 +321,7 @@ class Log:
         while self._is_tainted() or not self._is_in_place(writer):
             try:
                 with writer.lock:
-                    if self.root.is_in_trash(self.path, writer.inode, writer.device):
+                    if self.root.was_deleted(self.path, ids):
                         raise self._missing()  # deleted with the lines in it; what stands at the path now was begun since
                     writer = self._carry_over(data, ids)
             except SyncFailedError as error:

@@ -47,6 +47,7 @@ class Threads:
         self._directory = f"{root.path}/{layout.THREADS}"
         self._documents = Collection(root, self._directory, layout.META)
         self._deletions = Deletions(root, index)
+        root.was_deleted = self._deletions.saw
         self._moves = Moves(root, self._deletions)
         self._handles: OrderedDict[str, ThreadHandle] = OrderedDict()
         self._finder = Finder(self._directory, self.handle, self._recent_handles)

@@ -17,14 +17,14 @@ from fsstore.records.enums import (
     ThreadGoalStatus,
     ThreadStatus,
 )
-from fsstore.resources import goal, recipes, run_checkpoint, session_recipe, stamp, state, tools
+from fsstore.resources import goal, recipes, run_checkpoint, session_recipe, state, tools
 from fsstore.resources.content_log import StrictContentView
 from fsstore.resources.index import Index
 from fsstore.resources.prompts import PromptsView
 from fsstore.resources.rewind_log import RewindView
 from fsstore.resources.session_index import IndexView
 from fsstore.resources.usage import UsageView
-from fsstore.upkeep import entries
+from fsstore.upkeep import entries, leftovers
 from fsstore.upkeep.problems import PASSING, Problem, problem_at
 
 TYPE_CHECKING = False
@@ -83,8 +83,7 @@ class _Check:
         yield partial(self._collection, f"{self._root}/{layout.RECIPES}", {}, recipes.flaw)
         yield from self._directories(f"{self._root}/{layout.THREADS}", "a thread", self._thread)
         yield from self._directories(f"{self._root}/{layout.WORKFLOWS}", "a workflow run", self._workflow)
-        yield self._temporary
-        yield self._stamps
+        yield self._leftovers
         yield partial(entries.problems, self._root)
 
     def _problem(self, path: str, offset: int | None, kind: str, detail: str) -> Problem:
@@ -295,19 +294,11 @@ class _Check:
             start = fs.read_range(fd, end, min(size, end + 60))
             yield self._problem(path, end, "torn", f"an unfinished last record of {size - end} bytes: {start!r}")
 
-    def _temporary(self) -> Iterator[Problem]:
-        directory = f"{self._root}/{layout.TMP}"
-        for name in self._listed(directory):
-            made_by = layout.parse_temp_name(name)
-            if made_by is None or made_by[0] != layout.temp_host(fs.host()) or not fs.is_running(made_by[1]):
-                yield self._problem(f"{directory}/{name}", None, "leftover-temp", "its writer is gone")
-
-    def _stamps(self) -> Iterator[Problem]:
-        directory = f"{self._root}/{layout.CACHE}"
-        for name in self._listed(directory):
-            log = f"{self._root}/{layout.THREADS}/{layout.stamped_name(name)}/{layout.MESSAGES}"
-            if not stamp.fits(f"{directory}/{name}", log):
-                yield self._problem(f"{directory}/{name}", None, "stale-cache", "it does not fit its log any more")
+    def _leftovers(self) -> Iterator[Problem]:
+        for path in leftovers.temporary(self._root):
+            yield self._problem(path, None, "leftover-temp", "its writer is gone")
+        for path in leftovers.stale_stamps(self._root):
+            yield self._problem(path, None, "stale-cache", "it does not fit its log any more")
 
 
 def _is_name_of(name: str, id: Json) -> bool:

@@ -103,6 +103,8 @@ def _lost(
 ) -> Iterator[str]:
     """Cut the power at the end, and give what is not there."""
     place = tmp_path / "after"
+    if operation.frees:
+        made &= made_on(Image.read(str(tmp_path / "world"))[0])
     shutil.rmtree(tmp_path / "world")
     calls = recorder.calls
     with no_sync():

@@ -52,7 +52,7 @@ class Operation:
     `between` gives what may also be seen while a step has not returned, beside the views before and after it.
     `leaves` are more kinds of problem that a crash in it may leave. `repeats`: a caller to whom it was not acknowledged
     may do the step again. `place` is the store's root, below a directory that exists. `since` is how many steps to take
-    before the first crash.
+    before the first crash. `frees`: what is not there in the end is meant to be gone.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Operation:
     repeats: bool = True
     place: str = "store"
     since: int = 0
+    frees: bool = False
 
 
 @dataclass
@@ -333,7 +334,8 @@ def _inspect(recording: Recording, disk: Disk, root: Path, promises: str) -> Ite
     if promises != "each step":
         allowed = [[one for views in allowed for one in views]]
     done = max(recording.done(position) for position, _ in disk.moments) if promises == "each step" else 0
-    vanished = recording.made[done] - made_on(disk.image)
+    kept = recording.made[-1] if recording.operation.frees else recording.made[done]
+    vanished = recording.made[done] & kept - made_on(disk.image)
     if vanished:
         yield f"what was made with the ids {sorted(vanished)} is neither in its place nor in the trash"
     for what, found, same in (("is", seen, dict), ("looks to a reader like", read_only, _readable)):

@@ -18,6 +18,7 @@ from crash_scenes import (
     goal,
     half_deleted,
     half_deleted_trace,
+    half_restored,
     index_of,
     jobs,
     ledger_of,
@@ -32,6 +33,7 @@ from crash_scenes import (
     thread,
     tools,
     trace,
+    trashed,
     unsorted,
 )
 from data_operations import DATA
@@ -475,6 +477,59 @@ WORKFLOWS = [
         leaves=NO_RUN,
     ),
 ]
+
+
+def restore(kind: str) -> Any:
+    def step(desk: Desk) -> None:
+        desk.store.trash.restore(next(one.id for one in desk.store.trash if one.kind == kind))
+
+    return step
+
+
+def empty(desk: Desk) -> None:
+    desk.store.trash.empty()
+
+
+def delete_two(desk: Desk) -> None:
+    desk["z-newer"].delete()
+    desk["older"].delete()
+
+
+TRASH = [
+    Operation("restore thread", (restore("thread"),), trashed(everything, lambda desk: desk["t"].delete()), noted),
+    Operation("open after an interrupted restoration", (lambda desk: desk.store,), half_restored),
+    Operation(
+        "restore thread, delete and restore it again",
+        (restore("thread"), lambda desk: desk["t"].delete(), restore("thread")),
+        trashed(conversation, lambda desk: desk["t"].delete()),
+    ),
+    Operation(
+        "restore checkpoint and goal",
+        (restore("checkpoint"), restore("goal")),
+        trashed(everything, lambda desk: desk["t"].checkpoints.delete("b"), lambda desk: desk["t"].goal.delete()),
+    ),
+    Operation("restore job", (restore("job"),), trashed(jobs, lambda desk: desk.store.jobs.delete("job 1"))),
+    Operation(
+        "restore workflow run",
+        (restore("workflow run"),),
+        trashed(trace, lambda desk: desk.store.workflows.delete("w")),
+        leaves=NO_RUN,
+    ),
+    Operation(
+        "restore a workflow run after an interrupted deletion", (restore("workflow run"),), half_deleted_trace, leaves=NO_RUN
+    ),
+    Operation(
+        "restore part of a workflow run",
+        (restore("leaf run"),),
+        trashed(trace, lambda desk: desk.store.workflows["w"].leaves.delete("l")),
+    ),
+    Operation("empty the trash", (empty,), trashed(namesakes, delete_two), frees=True),
+    Operation(
+        "collect what serves nobody",
+        (lambda desk: desk.store.gc(),),
+        trashed(tainted(conversation, lambda desk: desk["t"].messages._log), lambda desk: desk["t"].delete(), empty),
+    ),
+]
 OPERATIONS = [
     *STORE,
     *THREADS,
@@ -486,6 +541,7 @@ OPERATIONS = [
     *JOBS,
     *NAMES,
     *WORKFLOWS,
+    *TRASH,
     *DATA,
     *SESSIONS,
     *IMPORTS,
