@@ -332,7 +332,8 @@ class Messages(TreeReader):
 
         Keys of objects count as text as well; the role, the run and the ids stay. The message keeps its id and its place, and
         every view shows the new text. The old bytes stay in the log until `compact`, and in every copy made before: in the
-        history of git, on other machines, in backups. A key that was leaked must be revoked all the same.
+        history of git, on other machines, in backups. Other files are not looked at: what a thread is called, its preview, its
+        checkpoints. A key that was leaked must be revoked all the same.
 
         Args:
             message_id: The message.

@@ -62,7 +62,7 @@ _KINDS: dict[str, tuple[tuple[str, ...], str]] = {
     "jwt": (("eyJ",), rf"eyJ{_DASHED}{{10,2000}}\.eyJ{_DASHED}{{10,20000}}\.{_DASHED}{{20,}}"),
     "url-password": (
         ("://",),
-        rf"://({_PLAIN}{{0,64}}):({_PLAIN}{{3,128}})@[0-9A-Za-z\[]",
+        rf"://({_PLAIN}{{0,64}}):({_PLAIN}{{4,128}})@[0-9A-Za-z\[]",
     ),
 }
 #: Nothing that could belong to a secret stands before it, but that what stands before `://` is not looked at.

@@ -14,7 +14,7 @@ from command import COMMAND, begun, environment, fsstore, terminal
 from fsstore import Store
 
 COMMANDS = ["append", "archive", "checkpoints", "demo", "goal", "import", "jobs", "ls", "prompts"]
-COMMANDS += ["rename", "rm", "search", "sessions", "show", "stats", "tree", "workflows"]
+COMMANDS += ["redact", "rename", "rm", "search", "sessions", "show", "stats", "tree", "workflows"]
 
 
 def python(code: str) -> list[str]:

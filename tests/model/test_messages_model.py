@@ -241,7 +241,7 @@ class MessagesMachine(StoreMachine):
         assert (again.messages, again.redacted, again.duplicates, again.damaged) == (0, 0, 0, 0)
         if self.log.exists():
             kept = self.log.read_bytes().rpartition(b"\n")[0]
-            assert [secret.encode() in kept for secret in SECRETS] == [self.shows(secret) for secret in SECRETS]
+            assert [secret for secret in SECRETS if secret.encode() in kept and not self.shows(secret)] == []
             lines = self.log.read_bytes().split(b"\n")[:-1]  # what has no newline yet is left to its writer
             assert [json.loads(line)["id"] for line in lines] == sorted(json.loads(line)["id"] for line in lines)
 

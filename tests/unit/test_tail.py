@@ -566,12 +566,18 @@ def test_an_error_of_the_disk_in_the_tail_is_raised(root: Path, monkeypatch: pyt
         newest(root, 3)
 
 
-def test_redactions_are_seen_from_the_end_however_far_back_their_messages_stand(root: Path) -> None:
+@pytest.mark.parametrize("learnt", ["by writing", "from the index", "from another writer"])
+def test_redactions_are_seen_from_the_end_however_far_back_their_messages_stand(root: Path, learnt: str) -> None:
     sent = fill(root, 2_000)
-    with opened(root) as messages:
-        for at in (0, 700, 1_999):
-            messages.redact(sent[at].id, "xx", replacement=f"{at}")
+    with contextlib.ExitStack() as held:
+        if learnt == "from another writer":
+            held.enter_context(opened(root)).append("user", "held open, and closed last")
+        with opened(root) as messages:
+            for at in (0, 700, 1_999):
+                messages.redact(sent[at].id, "xx", replacement=f"{at}")
     assert_tail_agrees(root)  # in the rest behind the stamp
+    if learnt == "from the index":
+        stamp_of(root).unlink()
     with opened(root) as messages:
         messages.extend({"role": "user", "content": "z" * 200} for _ in range(2_000))
         messages.checkout(messages.fork(sent[700].id, "user", "far back").id)
