@@ -100,7 +100,7 @@ def may_be_glued(raw: bytes) -> bool:
 
 
 def may_hold_escapes(data: bytes) -> bool:
-    """Say whether the lower-case bytes of some lines hold a character spelled by its number that is no control character.
+    """Say whether some lines hold a character spelled by its number that is no control character.
 
     Nobody need spell one so, and this store does not.
     """

@@ -83,7 +83,7 @@ def encode_name(id: str) -> str:
     Raises:
         InvalidNameError: It is empty, longer than 1,000 characters, or no Unicode text.
     """
-    if isinstance(id, str) and _PLAIN.fullmatch(id) and len(id) <= NAME_LIMIT and not _RESERVED.match(id):
+    if isinstance(id, str) and _is_plain(id):
         return id
     data = _utf8(id)
     name = _ESCAPE.sub(lambda found: b"%%%02x" % found[0][0], data).decode("ascii")
@@ -97,6 +97,10 @@ def encode_name(id: str) -> str:
         digest = hashlib.sha256(data).hexdigest()[:40]
         name = f"{name[: NAME_LIMIT - len(_HASH_MARK) - len(digest)].rstrip('%.')}{_HASH_MARK}{digest}"
     return name
+
+
+def _is_plain(id: str) -> bool:
+    return _PLAIN.fullmatch(id) is not None and len(id) <= NAME_LIMIT and not _RESERVED.match(id)
 
 
 def _utf8(id: str) -> bytes:
@@ -118,6 +122,8 @@ def decode_name(name: str) -> str | None:
     Raises:
         InvalidNameError: No id has this name.
     """
+    if _is_plain(name):
+        return name
     if _HASH_MARK in name:
         if re.fullmatch(r"[0-9a-f]{40}", name.rpartition(_HASH_MARK)[2]):
             return None

@@ -139,12 +139,14 @@ class Threads:
         found.sort(key=lambda row: row[1:], reverse=True)
         return [row[:2] for row in found]
 
+    def reader(self, id: str) -> TreeReader:
+        """Give what reads a thread's messages, for listings: a handle would push out those in use."""
+        return TreeReader(Place(self._root, id), self._indexes)
+
     def last_activity(self, info: ThreadInfo) -> int:
         """Give the time of a thread's newest message or run, or of its last upsert, whichever is latest (Unix seconds)."""
-        place = Place(self._root, info.id)
-        messages = TreeReader(place, self._indexes)  # no handle: a listing would push out those in use
-        written = last_id(place.path(layout.CONTENT))  # what `DataStore` keeps is no message
-        return max(_seconds(info.updated_at), messages.last_time(), clock.seconds_of(written) if written else 0)
+        written = last_id(Place(self._root, info.id).path(layout.CONTENT))  # what `DataStore` keeps is no message
+        return max(_seconds(info.updated_at), self.reader(info.id).last_time(), clock.seconds_of(written) if written else 0)
 
     def with_message(self, message_id: str) -> ThreadHandle:
         """Find the thread that holds a message, by the message's id alone; see `Finder.find`.
