@@ -42,9 +42,11 @@ from fsstore import (
     SelectionParams,
     SessionContent,
     SessionNotFoundError,
+    SessionStore,
     Store,
     SystemReminder,
     Tally,
+    ThreadInfo,
     WriteEntry,
     new_session_id,
     snapshot_files,
@@ -105,6 +107,15 @@ def test_49_a_session_that_nobody_ran_yet_is_listed_by_its_beginning(sessions: S
     data_store(root, "ses_c").save_initial_meta()
     sessions.threads.create("ses_d", kind="data")
     assert [meta.id for meta in sessions.data.recent(3)] == ["ses_d", "ses_c", "ses_a2"]
+
+
+def test_a_run_is_a_use_that_keeps_a_session_from_being_cleaned_up(root: Path, work: Path, store: Store) -> None:
+    for id in ("used", "unused"):
+        store.threads.add(ThreadInfo(id=id, kind="data", created_at=1, updated_at=1))
+    data_store(root, "used").persist_run_state("Why?", ANSWERS)
+    sessions = SessionStore(root)
+    assert sessions.get_session_metadata("used").last_activity == data_store(root, "used").metadata().last_active_at > 1
+    assert (sessions.cleanup_stale(1), store.data.ids()) == (1, ["used"])
 
 
 @pytest.mark.damaged
