@@ -164,7 +164,7 @@ def make_directory(path: str) -> bool:
     try:
         mkdir(path, 0o700)
     except FileExistsError:
-        if not _stat.S_ISDIR(stat(path).st_mode):
+        if not _stat.S_ISDIR(os.stat(path).st_mode):
             raise
         return False
     os.chmod(path, 0o700)

@@ -156,8 +156,8 @@ def test_a_temporary_file_that_could_not_be_written_is_not_left(tmp_path: Path, 
 
 def test_a_disk_that_fails_when_asked_for_a_directory_is_not_taken_for_a_file_in_the_way(tmp_path: Path, monkeypatch):
     (tmp_path / "a").mkdir()
-    faults.fail_once(monkeypatch, "stat", errno.EIO)
-    with pytest.raises(OSError, match="Input/output error"):
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output error"):
+        patch.setattr(os, "stat", faults.failing(errno.EIO))
         fs.make_directory(str(tmp_path / "a"))
 
 
