@@ -73,17 +73,16 @@ class Mount:
 
     def leave_free(self, count: int) -> None:
         """Fill the disk with one file of ballast so that so many bytes are free; 0 bytes of ballast where there are fewer."""
-        ballast = self.directory / "ballast"
-        ballast.unlink(missing_ok=True)
+        self.free()
         free = os.statvfs(self.directory)
-        with ballast.open("wb") as file:
+        with (self.directory / "ballast").open("wb") as file:
             size = free.f_bavail * free.f_frsize - count
             if size > 0:
                 os.posix_fallocate(file.fileno(), 0, size)
 
     def free(self) -> None:
-        """Take the ballast away."""
-        (self.directory / "ballast").unlink()
+        """Take the ballast away, where there is any."""
+        (self.directory / "ballast").unlink(missing_ok=True)
 
     def _run(self, *command: str | Path) -> None:
         subprocess.run(command, check=True, capture_output=True)

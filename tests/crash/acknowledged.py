@@ -95,13 +95,13 @@ class Claims:
 
 
 def broken_claims(
-    root: Path, notes: Callable[[], Iterable[Path]], binding: Callable[[Path], bool] = lambda path: True
+    root: Path, notes: Callable[[], Iterable[Path]], binding: Callable[[], Iterable[Path]] | None = None
 ) -> Iterator[str]:
     """Give what was acknowledged and is not there, is there twice, or hangs in the air. Writers may go on meanwhile.
 
-    `binding` says of whose notes all must be there; what the others did may be there, or not.
+    `binding` gives the notes of which all must be there, where not all of `notes` are such; the rest may be there, or not.
     """
-    claims = Claims(filter(binding, notes()))
+    claims = Claims((binding or notes)())
     yield from claims.errors
     with Store.open(root, read_only=True) as store:
         there = set(store.threads.ids())
