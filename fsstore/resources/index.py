@@ -223,7 +223,8 @@ class Index:
         parent = record.get("parent_id")
         if parent is None:
             return tree.NONE
-        return self._find_parent(fd, str(parent).encode("utf-8", "replace"), record["id"].encode(), offset)
+        text = parent if isinstance(parent, str) else codec.shown(parent)
+        return self._find_parent(fd, text.encode("utf-8", "replace"), record["id"].encode(), offset)
 
     def _apply(self, fd: int, offset: int, kind: Json, record: Object) -> None:
         if kind == "leaf":
@@ -240,11 +241,11 @@ class Index:
                 self.damage.append(Damage(offset, "dangling", "it names no list of messages"))
                 return
             for leaf in named:
-                self.tree.clear(self.find_record(fd, str(leaf)))
+                self.tree.clear(self.find_record(fd, leaf if isinstance(leaf, str) else ""))
         else:
             codec.check_type(record)
             self.plain = False
-            self.damage.append(Damage(offset, "unknown-type", f"a record of unknown type {str(kind)[:60]!r}"))
+            self.damage.append(Damage(offset, "unknown-type", f"a record of unknown type {codec.shown(kind)}"))
 
     def _remove(self, at: int) -> None:
         self.plain = False
@@ -254,7 +255,7 @@ class Index:
     def _named(self, fd: int, id: Json, offset: int) -> int:
         at = self.find_record(fd, id) if isinstance(id, str) else tree.NONE
         if at == tree.NONE:
-            self.damage.append(Damage(offset, "dangling", f"it names message {str(id)[:60]!r}, which is not here"))
+            self.damage.append(Damage(offset, "dangling", f"it names message {codec.shown(id)}, which is not here"))
         return at
 
     def _find_parent(self, fd: int, parent: bytes, id: bytes, offset: int) -> int:
@@ -334,7 +335,7 @@ class Index:
             record = codec.decode_object(raw)
         except ValueError as error:
             raise Provisional(str(error)) from None
-        if not self.exact and (not is_message(record) or (raw[94:104] == ROLE and not _LATE_KEYS.isdisjoint(record))):
+        if not self.exact and not (is_message(record) and _is_as_placed(raw, record)):
             raise Provisional("no message, or one with keys out of their place")
         return record
 
@@ -349,6 +350,17 @@ class Index:
             for piece in codec.read_line(fs.read_range(fd, offset, offset + length)).records:
                 if piece.record["id"] == id:  # it may have been written over since
                     self._add_record(fd, offset, length, piece.record)
+
+
+def _is_as_placed(raw: bytes, record: Object) -> bool:
+    """Say whether a line, decoded, says what its first bytes said of it."""
+    if raw[94:104] == ROLE:
+        parent = raw[58:94].decode("latin-1")
+    elif raw[43:70] == ROOT_ROLE:
+        parent = None
+    else:
+        return True  # it was decoded when it was placed
+    return record["parent_id"] == parent and _LATE_KEYS.isdisjoint(record)
 
 
 def _text(id: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fsstore import layout, tree
+from fsstore import codec, layout, tree
 from fsstore.disk import document, fs
 from fsstore.errors import CorruptError, FormatError, InvalidNameError
 from fsstore.records.enums import (
@@ -173,10 +173,10 @@ class _Check:
             yield self._problem(path, None, "corrupt", wrong)
         said = fields.get("id")
         if not isinstance(said, str) or (said != id if id is not None else layout.encode_name(said) != name):
-            yield self._problem(path, None, "misplaced", f"the document says it is {str(said)[:60]!r}")
+            yield self._problem(path, None, "misplaced", f"the document says it is {codec.shown(said)}")
         for field, kind in enums.items():
             if field in fields and fields[field] not in list(kind):
-                yield self._problem(path, None, "unknown-value", f"{field} is {str(fields[field])[:60]!r}")
+                yield self._problem(path, None, "unknown-value", f"{field} is {codec.shown(fields[field])}")
 
     def _is_deleted(self, path: str) -> bool:
         try:
