@@ -98,7 +98,8 @@ class _Check:
         for name in fs.names(f"{self._root}/{below}"):
             path = f"{self._root}/{below}/{name}"
             if not fs.is_directory(path):
-                yield self._problem(path, None, "stranger", f"only the directory of {what} belongs here, and no link")
+                if name in fs.names(f"{self._root}/{below}"):  # else it was deleted meanwhile
+                    yield self._problem(path, None, "stranger", f"only the directory of {what} belongs here, and no link")
                 continue
             try:
                 id = layout.decode_name(name)

@@ -123,7 +123,7 @@ class Bench:
     def _view(self, name: str, data: bytes, kinds: set[str]) -> None:
         log, path = LOGS[name], self.root / examples.below(name)
         taken = taken_by(log.view, path)
-        intact = self._intact(name, data)
+        intact = self.intact(name, data)
         for id, record in intact.items():
             assert taken.get(id) == record or (id in taken and twice(data, id)), f"lost: {record}"
         if not kinds:
@@ -142,7 +142,7 @@ class Bench:
     def _messages(self, data: bytes, kinds: set[str]) -> None:
         view = read_all_ways(self.root, examples.THREAD)
         found = {message.record_id: message for message in view.messages}
-        intact = self._intact(MESSAGES, data)
+        intact = self.intact(MESSAGES, data)
         for id, record in intact.items():
             if "role" not in record or said_gone(data, id):
                 continue
@@ -228,7 +228,7 @@ class Bench:
             assert list(messages)[-1] == messages.branch(1)[0] == new
         self.figures["kept"] += len(contents)
 
-    def _intact(self, name: str, data: bytes) -> dict[str, dict[str, Any]]:
+    def intact(self, name: str, data: bytes) -> dict[str, dict[str, Any]]:
         """Give the records, by id, of the lines that are as they were, each on a line of its own."""
         whole = set(self.data(examples.below(name)).split(b"\n"))
         lines = [line.removesuffix(b"\r") for line in data.split(b"\n")]
