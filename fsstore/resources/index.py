@@ -205,10 +205,16 @@ class Index:
             if here > there:
                 self.offsets[at], self.lengths[at] = offset, length
                 self.tree.parents[at] = self._parent_of(fd, record, offset)
-                self.given = {given: place for given, place in self.given.items() if place != at}
+                self._forget_given(at)
                 self._add_keys(fd, at, offset, record)
             elif record.get("replaces") is not None:
                 self._remove(self._named(fd, record["replaces"], offset))
+
+    def _forget_given(self, at: int) -> None:
+        """Have the given id of the newest message be that of the one that had it before, if any."""
+        older = self.older_given.pop(at, tree.NONE)
+        places = {given: older if place == at else place for given, place in self.given.items()}
+        self.given = {given: place for given, place in places.items() if place != tree.NONE}
 
     def _add_keys(self, fd: int, at: int, offset: int, record: Object) -> None:
         given = given_id_of(record)

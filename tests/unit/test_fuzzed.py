@@ -161,3 +161,16 @@ def test_a_recipe_whose_parts_are_no_objects_is_shown_as_it_is(example: Path):
     with Store.open(example, read_only=True) as store:
         snapshot = store.data.session(THREAD).snapshot()
         assert (snapshot.name, snapshot.constraints, snapshot.context) == ("odd", 1.5, "x")
+
+
+def test_a_twin_without_the_given_id_gives_it_back_to_the_older_message(root: Path):
+    bench = LogBench(root)
+    one, two = clock.new_id(bench.sent[-1].id), clock.new_id(clock.new_id(clock.LAST_ID.replace("1d8f", "1d8e")))
+    for id in (one, two):
+        bench.append_record(id=id, parent_id=None, given_id="mine", role="user", content=id)
+    bench.append_record(id=two, parent_id=None, role="user", content="a twin of greater bytes")
+    view = read_exactly(root, "t")
+    assert [message.id for message in view.messages[5:]] == ["mine", two]
+    with Store.open(root, read_only=True) as store:
+        assert store.thread("t").messages.get("mine").content == one
+        assert [problem.kind for problem in store.check()] == ["duplicate-id"]
