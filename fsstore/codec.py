@@ -91,6 +91,14 @@ def check_type(record: Object) -> None:
         raise FormatError(f"record {record['id']}", f"its type {kind!r} must be understood, and is not: use a newer fsstore")
 
 
+def shown(value: Json) -> str:
+    """Spell a value for people, the first 60 characters of it in quotes."""
+    try:
+        return repr(str(value)[:60])
+    except RecursionError:
+        return "something nested deep"
+
+
 def may_be_glued(raw: bytes) -> bool:
     """Say whether a line that begins with a record may hold a second one.
 
@@ -271,7 +279,7 @@ def read_line(raw: bytes) -> Line:
     except ValueError as error:
         return _salvage(raw, str(error))
     if not clock.is_id(record.get("id")):
-        return Line([], [("bad-id", f"no valid id: {str(record.get('id'))[:60]!r}")], len(raw))
+        return Line([], [("bad-id", f"no valid id: {shown(record.get('id'))}")], len(raw))
     return Line([Piece(record, 0, len(raw.rstrip(b"\r\n")))], [], len(raw))
 
 

@@ -108,7 +108,6 @@ class View(ABC):
     def _clear(self) -> None:
         self._follower = Follower()
         self._changed = -1
-        self._last: Object = {}
         self.damage: list[Damage] = []
         self.greatest = ""
         self.sorted = True
@@ -126,13 +125,10 @@ class View(ABC):
 
     def _add(self, offset: int, record: Object) -> None:
         id = record["id"]
-        if id == self.greatest and record == self._last:
-            self.damage.append(twin(offset, id, same=True))
-            return
         if id <= self.greatest:
             raise _OutOfOrder
         codec.check_type(record)
-        self.greatest, self._last = id, record
+        self.greatest = id
         try:
             self.take(record)
         except Unfit as unfit:
@@ -146,6 +142,7 @@ class View(ABC):
             self._note_damage(at, line)
             for piece in line.records:
                 id = piece.record["id"]
+                codec.check_type(piece.record)  # of twins, too, the one that does not count
                 self.sorted &= id >= last
                 last = id
                 row = (fs.read_range(fd, at + piece.start, at + piece.end), at + piece.start, piece.record)

@@ -51,7 +51,7 @@ class IndexView(View):
         """Keep a name or a deletion, or forget those deletions that were taken back."""
         kind, thread_id = record.get("type"), record.get("thread_id")
         if kind not in (None, "deleted", "restored"):
-            raise Unfit("unknown-type", f"a record of unknown type {str(kind)[:60]!r}")
+            raise Unfit("unknown-type", f"a record of unknown type {codec.shown(kind)}")
         if not isinstance(thread_id, str):
             raise Unfit("bad-record", "it names no thread")
         if kind == "deleted":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fsstore import codec
 from fsstore.disk.folding import Unfit
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ def take_by_type(record: Object, takes: Mapping[str, Callable[[Object], None]]) 
     kind = record.get("type")
     take = takes.get(kind) if isinstance(kind, str) else None
     if take is None:
-        raise Unfit("unknown-type", f"a record of unknown type {str(kind)[:60]!r}")
+        raise Unfit("unknown-type", f"a record of unknown type {codec.shown(kind)}")
     try:
         take(record)
     except (KeyError, TypeError, ValueError) as error:
@@ -51,7 +52,7 @@ def a_text(value: Json) -> str:
 def a_count(value: Json) -> int:
     """Give a value that is an integer of 0 or more."""
     if type(value) is not int or value < 0:
-        raise TypeError(f"{value!r} where an integer of 0 or more belongs")
+        raise TypeError(f"{codec.shown(value)} where an integer of 0 or more belongs")
     return value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import partial
 
-from fsstore import layout, tree
+from fsstore import codec, layout, tree
 from fsstore.disk import document, fs
 from fsstore.errors import CorruptError, FormatError, InvalidNameError
 from fsstore.records.enums import (
@@ -215,10 +215,10 @@ class _Check:
             yield self._misplaced(path, name, said)
         for field, kind in enums.items():
             if field in fields and fields[field] not in list(kind):
-                yield self._problem(path, None, "unknown-value", f"{field} is {str(fields[field])[:60]!r}")
+                yield self._problem(path, None, "unknown-value", f"{field} is {codec.shown(fields[field])}")
 
     def _misplaced(self, path: str, name: str, said: Json) -> Problem:
-        detail = f"the document says it is {str(said)[:60]!r}"
+        detail = f"the document says it is {codec.shown(said)}"
         for end in (layout.DOCUMENT_SUFFIX, "/"):
             above, found, below = path.rpartition(f"/{name}{end}")
             if found and _is_name(said) and fs.is_file(f"{above}/{layout.encode_name(said)}{end}{below}"):

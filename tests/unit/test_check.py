@@ -548,3 +548,20 @@ def test_checking_finds_problems_one_by_one_and_can_stop_early(bench: Bench) -> 
         found = store.check()
         assert next(iter(found)).kind == "not-json"
         found.close()  # type: ignore[attr-defined]
+
+
+def test_a_thread_that_is_deleted_while_check_looks_is_no_problem(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, deleted = fs.names, []
+
+    def delete_once_listed(path: str) -> list[str]:
+        found = names(path)
+        if path.endswith("/threads") and not deleted:
+            deleted.append(path)
+            with Store.open(bench.root) as other:
+                other.threads.delete("t")
+        return found
+
+    with Store.open(bench.root, read_only=True) as store:
+        monkeypatch.setattr(fs, "names", delete_once_listed)
+        assert list(store.check()) == []
+    assert deleted
