@@ -8,7 +8,7 @@ import os
 import stat as _stat
 import time
 
-from fsstore import codec, layout
+from fsstore import codec
 from fsstore.disk import fs
 from fsstore.disk.follow import TAIL, Follower, read_new
 from fsstore.disk.renewal import renew, sort_lines
@@ -53,7 +53,7 @@ class Log:
         self.path = path
         self._lock = root.locks[lock]
         self._directory = os.path.dirname(path)
-        self._taint = f"{root.path}/{layout.TAINTED}/{layout.taint_name(path.removeprefix(root.path + '/'))}"
+        self._taint = root.taint_path(path)
         self._owner = owner
         self._missing = missing
         self._fold = fold

@@ -75,7 +75,9 @@ class Deletions:
         name, path, time = (fields.get(key) for key in ("name", "rollout_path", "updated_at"))
         if isinstance(name, str):
             self._index.note(thread.id, name, time if type(time) is int else 0, path if isinstance(path, str) else None)
-        self._root.move_from_trash(thread.directory, deletion)
+        # Who held a log open when the thread was deleted must not take its entry, unsynced still, for a synced one.
+        with self._root.distrusted(thread.messages.path, *map(thread.place.path, _LOGS)):
+            self._root.move_from_trash(thread.directory, deletion)
         self.take_back(thread.id, deletion)
 
     def take_back(self, thread_id: str, deletion: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from dataclasses import dataclass
 
 from fsstore import layout
@@ -14,7 +15,7 @@ class Size:
     """What a part of a store takes.
 
     Attributes:
-        kind: thread, jobs, workflows, recipes, index, prompts, trash, quarantine, caches; `other` is all the rest.
+        kind: thread, jobs, workflows, recipes, session_index, prompt_history, trash, quarantine, cache; `other` is all the rest.
         path: Where it is, below the root; empty for the rest.
         id: A thread's id, where it can be read.
         name: What a thread is called, if anything.
@@ -34,23 +35,23 @@ class Size:
     files: int = 0
 
 
-#: What is told of as one.
-_WHOLES = {
-    "jobs": layout.JOBS,
-    "workflows": layout.WORKFLOWS,
-    "recipes": layout.RECIPES,
-    "index": layout.INDEX,
-    "prompts": layout.PROMPTS,
-    "trash": layout.TRASH,
-    "quarantine": layout.QUARANTINE,
-    "caches": layout.CACHE,
-}
+#: What is told of as one, under its name without what follows a dot.
+_WHOLES = (
+    layout.JOBS,
+    layout.WORKFLOWS,
+    layout.RECIPES,
+    layout.INDEX,
+    layout.PROMPTS,
+    layout.TRASH,
+    layout.QUARANTINE,
+    layout.CACHE,
+)
 
 
 def sizes(root: str) -> list[Size]:
     """Give what each part of a store takes, the biggest first; see `Store.sizes`."""
     threads = [_thread(root, name) for name in fs.names(f"{root}/{layout.THREADS}")]
-    wholes = [_size(kind, root, below) for kind, below in _WHOLES.items()]
+    wholes = [_size(layout.store_lock(os.path.basename(below)), root, below) for below in _WHOLES]
     whole = fs.usage(root)
     told = [(one.size, one.disk, one.files) for one in (*threads, *wholes)]
     size, disk, files = (total - sum(parts) for total, parts in zip(whole, zip(*told, strict=True), strict=True))
