@@ -44,6 +44,10 @@ class Claims:
         self.spending: Counter[str] = Counter()
         self.spent: Counter[str] = Counter()
         self.counts: dict[tuple[str, str, str], int] = {}
+        self.removing: set[tuple[str, str]] = set()
+        self.removed: set[tuple[str, str]] = set()
+        self.answered: set[tuple[str, str]] = set()
+        self.prompts: set[str] = set()
         self.errors: list[str] = []
         for path in notes:
             for line in path.read_bytes().split(b"\n")[:-1]:  # the last one may be torn: its writer was told nothing more
@@ -52,6 +56,7 @@ class Claims:
 
     def __len__(self) -> int:
         single = (self.messages, self.created, self.deleted, self.runs, self.leaves, self.counts)
+        single += (self.removed, self.answered, self.prompts)
         return sum(map(len, single)) + sum(self.spent.values())
 
     def _append(self, thread: str, token: str) -> None:
@@ -82,6 +87,18 @@ class Claims:
         """What is counted up by one writer; see `_counted`."""
         self.counts[kind, place, name] = int(number)
 
+    def _removing(self, thread: str, token: str) -> None:
+        self.removing.add((thread, token))
+
+    def _removed(self, thread: str, token: str) -> None:
+        self.removed.add((thread, token))
+
+    def _answered(self, session: str, prompt: str) -> None:
+        self.answered.add((session, prompt))
+
+    def _prompt(self, prompt: str) -> None:
+        self.prompts.add(prompt)
+
     def _error(self, trace: str) -> None:
         self.errors.append(trace)
 
@@ -100,6 +117,12 @@ def broken_claims(root: Path, notes: Callable[[], Iterable[Path]]) -> Iterator[s
             yield from (f"{id}: the parent of {m.id} is not known" for m in messages if m.parent_id not in known)
             tokens[id] = Counter(str(message.content).partition("|")[0] for message in messages)
             yield from (f"{id}: {token} is there {n} times" for token, n in tokens[id].items() if n > 1)
+        yield from (
+            f"{id}: {token}, which was removed, is there" for id, token in claims.removed if tokens.get(id, {}).get(token)
+        )
+        prompts = {id: [run.prompt for run in store.data.session(id, cwd="/").runs.content().runs] for id, _ in claims.answered}
+        yield from (f"{id}: the run of {one!r} is lost" for id, one in claims.answered if prompts[id].count(one) != 1)
+        yield from (f"prompt {one!r} is lost" for one in claims.prompts - set(store.prompts.recent()))
         runs = {at: store.thread(at[0]).runs.get(at[1]) for at in claims.runs}
         leaves = {(run.id, leaf.id) for run in store.workflows for leaf in store.workflows[run.id].leaves}
         sums = {id: store.thread(id).goal.get() for id in claims.spent}
@@ -109,7 +132,7 @@ def broken_claims(root: Path, notes: Callable[[], Iterable[Path]]) -> Iterator[s
         deleting = now.deleting
         yield from (f"thread {id} is gone" for id in claims.created - deleting - there)
         for id, token in claims.messages:
-            if id not in deleting and not tokens.get(id, Counter())[token]:
+            if id not in deleting and (id, token) not in now.removing and not tokens.get(id, Counter())[token]:
                 yield f"{id}: {token} is lost"
         for (id, run), status in claims.runs.items():
             info = runs[id, run]
@@ -132,7 +155,8 @@ def state(number: int) -> dict[str, Any]:
 
 
 def _counted(store: Store, kind: str, place: str, name: str) -> int:
-    """Give how far something has counted: a checkpoint's state, a field of a job, the name of a thread that is not here."""
+    """Give how far something has counted: a checkpoint's state, a field of a job, a model's cost, the turn of a session, the
+    name of a thread that is not here."""
     if kind == "checkpoint":
         checkpoint = store.thread(place).checkpoints.get(name)
         number: int = checkpoint.state["number"] if checkpoint else -1
@@ -141,6 +165,11 @@ def _counted(store: Store, kind: str, place: str, name: str) -> int:
     if kind == "job":
         job = store.jobs.get(place)
         return int(job.extra.get(name, -1)) if job else -1
+    if kind == "cost":
+        return int(store.data.session(place, cwd="/").costs().get(name, -1))
+    if kind == "turn":
+        word = store.thread(place).state.get()
+        return int(word.turn_id or -1) if word else -1
     return int(store.names.get(place) or -1)
 
 
