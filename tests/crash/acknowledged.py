@@ -48,6 +48,7 @@ class Claims:
         self.removed: set[tuple[str, str]] = set()
         self.answered: set[tuple[str, str]] = set()
         self.prompts: set[str] = set()
+        self.told: list[str] = []
         self.errors: list[str] = []
         for path in notes:
             for line in path.read_bytes().split(b"\n")[:-1]:  # the last one may be torn: its writer was told nothing more
@@ -98,6 +99,10 @@ class Claims:
 
     def _prompt(self, prompt: str) -> None:
         self.prompts.add(prompt)
+
+    def _told(self, error: str) -> None:
+        """A sync failed, and this was raised."""
+        self.told.append(error)
 
     def _error(self, trace: str) -> None:
         self.errors.append(trace)
@@ -173,7 +178,7 @@ def _counted(store: Store, kind: str, place: str, name: str) -> int:
     return int(store.names.get(place) or -1)
 
 
-def stuck(root: Path) -> Iterator[str]:
+def stuck(root: Path, *, leaves: frozenset[str] = KILLS_LEAVE) -> Iterator[str]:
     """Give where the store does not go on once everybody is dead; append to every thread."""
     with Store.open(root) as store:
         for id in store.threads.ids():
@@ -188,7 +193,7 @@ def stuck(root: Path) -> Iterator[str]:
             store.thread(id).checkpoints.save("after", len(before))
             if store.thread(id).checkpoints.newest().state != len(before):
                 yield f"{id}: a checkpoint after the crash is not the newest"
-        yield from (f"check finds {problem}" for problem in store.check() if problem.kind not in KILLS_LEAVE)
+        yield from (f"check finds {problem}" for problem in store.check() if problem.kind not in leaves)
 
 
 def torn_lines(root: Path) -> int:
