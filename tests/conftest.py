@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -39,8 +40,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the seed, and what the campaigns counted: their reports carry it here from any worker."""
     ends = [one for all in terminalreporter.stats.values() for one in all if getattr(one, "when", "") == "call"]
     terminalreporter.section(f"figures, seed {terminalreporter.config.getoption('--seed')} (give it back with --seed)")
-    for line in sorted(value for one in ends for name, value in one.user_properties if name == "figures"):
+    lines = sorted(value for one in ends for name, value in one.user_properties if name == "figures")
+    for line in _added_up(lines):
         terminalreporter.line(line)
+
+
+def _added_up(lines: list[str]) -> list[str]:
+    """Give one line for all that differ only in their numbers, with the sums."""
+    sums: dict[tuple[str, ...], list[int]] = {}
+    for line in lines:
+        words = re.split(r"(\d[\d,]*(?<=\d))", line)
+        numbers = [int(word.replace(",", "")) for word in words[1::2]]
+        known = sums.setdefault(tuple(words[::2]), [0] * len(numbers))
+        known[:] = map(sum, zip(known, numbers, strict=True))
+    return ["".join(map("{}{:,}".format, words, numbers)) + words[-1] for words, numbers in sums.items()]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ own kindness:
 * of a write that was not synced the size may come without the bytes (they read as NUL), the bytes without the size
   (nothing shows), a page of it without another;
 * a rename may show under both names, or under the old one, never under neither (rename(2)); that of a directory, which
-  cannot stand in two places, is under the old or the new one until both directories above are synced.
+  cannot stand in two places, is under the old or the new one until the directory above the new one is synced.
 """
 
 from __future__ import annotations
@@ -123,7 +123,12 @@ class _Move:
 
     cut: _Cut
     link: _Link
-    unsynced: set[int]
+
+    def is_from(self, effect: _Effect) -> bool:
+        """Say whether an effect is the name that went."""
+        cut = self.cut
+        name = (cut.directory, cut.name, cut.node)
+        return isinstance(effect, _Link) and (effect.directory, effect.name, effect.node) == name
 
     def apply(self, image: Image) -> None:
         self.cut.apply(image)
@@ -242,9 +247,8 @@ class _Disk:
         done: list[_Effect] = []
         for effect in self.pending:
             if isinstance(effect, _Move):
-                effect.unsynced.discard(directory)
-                if not effect.unsynced:
-                    done.append(effect)
+                if effect.link.directory == directory:
+                    done += [*filter(effect.is_from, self.pending), effect]
             elif isinstance(effect, _Link | _Cut) and effect.directory == directory:
                 done.append(effect)
                 if isinstance(effect, _Cut) and effect.new in self.pending:
@@ -270,7 +274,7 @@ def _effects(call: Call, image: Image) -> list[_Effect]:
         link = _Link(*call.target, call.node)
         cut = _Cut(*call.source, call.node, link)
         if call.node in image.directories:
-            return [_Move(cut, link, {call.source[0], call.target[0]})]
+            return [_Move(cut, link)]
         return [link, cut]
     if isinstance(call, Write):
         pages = [_Data(call.file, call.offset + start, call.data[start:end]) for start, end in _pages(call)]

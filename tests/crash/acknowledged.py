@@ -46,6 +46,11 @@ class Claims:
         self.spending: Counter[str] = Counter()
         self.spent: Counter[str] = Counter()
         self.counts: dict[tuple[str, str, str], int] = {}
+        self.removing: set[tuple[str, str]] = set()
+        self.removed: set[tuple[str, str]] = set()
+        self.answered: set[tuple[str, str]] = set()
+        self.prompts: set[str] = set()
+        self.told: list[str] = []
         self.errors: list[str] = []
         for path in notes:
             for line in path.read_bytes().split(b"\n")[:-1]:  # the last one may be torn: its writer was told nothing more
@@ -54,6 +59,7 @@ class Claims:
 
     def __len__(self) -> int:
         single = (self.messages, self.created, self.deleted, self.runs, self.steps, self.kept, self.leaves, self.counts)
+        single += (self.removed, self.answered, self.prompts)
         return sum(map(len, single)) + sum(self.spent.values())
 
     def _append(self, thread: str, token: str) -> None:
@@ -90,6 +96,22 @@ class Claims:
         """What is counted up by one writer; see `_counted`."""
         self.counts[kind, place, name] = int(number)
 
+    def _removing(self, thread: str, token: str) -> None:
+        self.removing.add((thread, token))
+
+    def _removed(self, thread: str, token: str) -> None:
+        self.removed.add((thread, token))
+
+    def _answered(self, session: str, prompt: str) -> None:
+        self.answered.add((session, prompt))
+
+    def _prompt(self, prompt: str) -> None:
+        self.prompts.add(prompt)
+
+    def _told(self, error: str) -> None:
+        """A sync failed, and this was raised."""
+        self.told.append(error)
+
     def _error(self, trace: str) -> None:
         self.errors.append(trace)
 
@@ -113,6 +135,12 @@ def broken_claims(
             yield from (f"{id}: the parent of {m.id} is not known" for m in messages if m.parent_id not in known)
             tokens[id] = Counter(str(message.content).partition("|")[0] for message in messages)
             yield from (f"{id}: {token} is there {n} times" for token, n in tokens[id].items() if n > 1)
+        yield from (
+            f"{id}: {token}, which was removed, is there" for id, token in claims.removed if tokens.get(id, {}).get(token)
+        )
+        prompts = {id: [run.prompt for run in store.data.session(id, cwd="/").runs.content().runs] for id, _ in claims.answered}
+        yield from (f"{id}: the run of {one!r} is lost" for id, one in claims.answered if prompts[id].count(one) != 1)
+        yield from (f"prompt {one!r} is lost" for one in claims.prompts - set(store.prompts.recent()))
         runs = {at: store.thread(at[0]).runs.get(at[1]) for at in claims.runs}
         steps = {(*at, step.id) for at in claims.runs for step in store.thread(at[0]).runs.handle(at[1]).steps}
         kept = {(id, run.prompt) for id in dict(claims.kept) for run in store.data.session(id, cwd="/").runs.content().runs}
@@ -124,7 +152,7 @@ def broken_claims(
         deleting = now.deleting
         yield from (f"thread {id} is gone" for id in claims.created - deleting - there)
         for id, token in claims.messages:
-            if id not in deleting and not tokens.get(id, Counter())[token]:
+            if id not in deleting and (id, token) not in now.removing and not tokens.get(id, Counter())[token]:
                 yield f"{id}: {token} is lost"
         for (id, run), status in claims.runs.items():
             info = runs[id, run]
@@ -149,7 +177,8 @@ def state(number: int) -> dict[str, Any]:
 
 
 def _counted(store: Store, kind: str, place: str, name: str) -> int:
-    """Give how far something has counted: a checkpoint's state, a field of a job, the name of a thread that is not here."""
+    """Give how far something has counted: a checkpoint's state, a field of a job, a model's cost, the turn of a session, the
+    name of a thread that is not here."""
     if kind == "checkpoint":
         checkpoint = store.thread(place).checkpoints.get(name)
         number: int = checkpoint.state["number"] if checkpoint else -1
@@ -158,11 +187,16 @@ def _counted(store: Store, kind: str, place: str, name: str) -> int:
     if kind == "job":
         job = store.jobs.get(place)
         return int(job.extra.get(name, -1)) if job else -1
+    if kind == "cost":
+        return int(store.data.session(place, cwd="/").costs().get(name, -1))
+    if kind == "turn":
+        word = store.thread(place).state.get()
+        return int(word.turn_id or -1) if word else -1
     return int(store.names.get(place) or -1)
 
 
-def stuck(root: Path, left: Collection[str] = KILLS_LEAVE) -> Iterator[str]:
-    """Give where the store does not go on once everybody is dead; append to every thread. `check` may find what is `left`."""
+def stuck(root: Path, leaves: Collection[str] = KILLS_LEAVE) -> Iterator[str]:
+    """Give where the store does not go on when all are dead; append to every thread. `check` may find what a crash `leaves`."""
     with Store.open(root) as store:
         for id in store.threads.ids():
             messages = store.thread(id).messages
@@ -176,7 +210,7 @@ def stuck(root: Path, left: Collection[str] = KILLS_LEAVE) -> Iterator[str]:
             store.thread(id).checkpoints.save("after", len(before))
             if store.thread(id).checkpoints.newest().state != len(before):
                 yield f"{id}: a checkpoint after the crash is not the newest"
-        yield from (f"check finds {problem}" for problem in store.check() if problem.kind not in left)
+        yield from (f"check finds {problem}" for problem in store.check() if problem.kind not in leaves)
 
 
 def torn_lines(root: Path) -> int:

@@ -62,7 +62,7 @@ BESIDE = (("names", "paths"), ("jobs",), ("workflows",))
 
 def so_far(before: View, after: View) -> list[View]:
     """The views in which an import has come to its n-th write."""
-    if "t" in before["threads"]:
+    if "t" in before["threads"] or "t" not in after["threads"]:
         return []
     thread = {**after["threads"]["t"]}
     name = {"names": {"t": "Sky"}, "paths": {"sky": "/rollouts/t"}} if thread["info"].name else {}
@@ -82,7 +82,7 @@ def so_far(before: View, after: View) -> list[View]:
 def said_first(before: View, after: View) -> list[View]:
     """The same; and the views in which only the first message of two is there."""
     views = so_far(before, after)
-    for view in list(views[1:]):
+    for view in list(views[1:]) if views and len(after["threads"]["t"]["messages"]) == 2 else []:
         first, *_ = after["threads"]["t"]["messages"]
         ids = [first.id]
         thread = {**view["threads"]["t"], "messages": [first], "branch": ids, "newest": ids, "leaves": ids}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from crash_scenes import conversation
 from fsstore import SyncFailedError, codec
 from fsstore.disk import fs
 from fsstore.disk.log import Log
-from fsstore.testing.crash_states import SHORT, kills, power_cuts
+from fsstore.testing.crash_states import SHORT, State, kills, power_cuts
 from fsstore.testing.trace import Sync, SyncDirectory
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name.replace(" ", "-"))
@@ -34,17 +34,36 @@ def cut(recording: Recording, **options: int):
     return power_cuts(recording.recorder.before, recording.recorder.calls, start=recording.start, **options)
 
 
+@pytest.fixture
+def counted(figures: Callable[[str], None]) -> Callable[[Iterable[State]], Iterator[State]]:
+    """Say how many states were looked at."""
+
+    def count(states: Iterable[State]) -> Iterator[State]:
+        number = 0
+        for number, state in enumerate(states, 1):  # noqa: B007  # it is said at the end
+            yield state
+        figures(f"crash states: {number:,} of 1 recordings")
+
+    return count
+
+
+Counted = Callable[[Iterable[State]], Iterator[State]]
+
+
 @every_operation
-def test_a_power_cut_leaves_before_or_after(operation: Operation, tmp_path: Path, seed: int, short: int):
+def test_a_power_cut_leaves_before_or_after(operation: Operation, tmp_path: Path, seed: int, short: int, counted: Counted):
     recording = record(operation, tmp_path / "world")
-    assert list(problems(recording, cut(recording, short=short, seed=seed), tmp_path / "after")) == []
+    states = counted(cut(recording, short=short, seed=seed))
+    assert list(problems(recording, states, tmp_path / "after")) == []
 
 
 @every_operation
-def test_a_death_leaves_before_or_after_though_nothing_was_synced(operation: Operation, tmp_path: Path, campaign: bool):
+def test_a_death_leaves_before_or_after_though_nothing_was_synced(
+    operation: Operation, tmp_path: Path, campaign: bool, counted: Counted
+):
     recording = record(operation, tmp_path / "world", "process")
     states = kills(recording.recorder.before, recording.recorder.calls, start=recording.start, short=SHORT if campaign else 0)
-    assert list(problems(recording, states, tmp_path / "after")) == []
+    assert list(problems(recording, counted(states), tmp_path / "after")) == []
 
 
 @pytest.mark.parametrize(
@@ -53,10 +72,10 @@ def test_a_death_leaves_before_or_after_though_nothing_was_synced(operation: Ope
     ids=lambda one: one.name.replace(" ", "-"),
 )
 def test_a_power_cut_at_durability_process_harms_nothing_that_was_synced_before(
-    operation: Operation, tmp_path: Path, seed: int
+    operation: Operation, tmp_path: Path, seed: int, counted: Counted
 ):
     recording = record(operation, tmp_path / "world", "process")
-    states = cut(recording, short=0, seed=seed)
+    states = counted(cut(recording, short=0, seed=seed))
     assert list(problems(recording, states, tmp_path / "after", promises="nothing")) == []
 
 
@@ -132,6 +151,8 @@ def test_a_sync_that_fails_is_told_and_takes_nothing_that_is_acknowledged(
     syncs = range(sum(isinstance(call, Sync | SyncDirectory) for call in calls))
     chance = random.Random(f"{seed} {operation.name}")
     cases = [(number, same) for number in syncs for same in (False, True)]
-    for number, same in cases if campaign else chance.sample(cases, min(len(cases), 1)):
+    chosen = cases if campaign else chance.sample(cases, min(len(cases), 1))
+    figures(f"a sync fails in an operation: {len(chosen):,} of {len(cases):,} cases")
+    for number, same in chosen:
         wrong = then_a_sync_fails(operation, tmp_path, seed, number, same=same)
         assert list(wrong) == [], f"sync {number + 1} of {len(syncs)} failed"

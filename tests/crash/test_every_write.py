@@ -13,6 +13,7 @@ from types import CodeType
 import pytest
 from crash_harness import Desk, no_sync
 from crash_operations import OPERATIONS
+from format_rows import ROWS
 from readers import READERS
 
 import fsstore.store
@@ -91,3 +92,13 @@ def test_every_public_method_is_looked_at_or_writes_nothing(writers: set[CodeTyp
 def _reads(owner: str, name: str) -> bool:
     names = READERS.get(owner, "").split()
     return names == ["*"] or name in names
+
+
+def test_every_operation_stands_for_a_row_of_the_crash_table():
+    page = (Path(fsstore.__file__).parent / "FORMAT.md").read_text()
+    table = page.split("## Operations")[1].split("**Compaction**")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+    assert {len(row) for row in rows} == {4}
+    assert [start for row, start in zip(rows, ROWS, strict=True) if not row[0].startswith(f"| {start}")] == []
+    assert all("**" in row[1] for row in rows)
+    assert sorted(name for names in ROWS.values() for name in names) == sorted(one.name for one in OPERATIONS)
