@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from fsstore import Store
 
@@ -29,6 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
     elif config.getoption("--seed") is None:
         # Without --campaign the same seed each time: a push must not fail for what another push would have found.
         config.option.seed = random.randrange(1 << 32) if config.getoption("--campaign") else 1
+    # For the same reason hypothesis draws the same examples each time; and no machine is too slow for a test.
+    same = not config.getoption("--campaign")
+    settings.register_profile("fsstore", deadline=None, derandomize=same, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("fsstore")
 
 
 @pytest.hookimpl(optionalhook=True)
