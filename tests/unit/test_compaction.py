@@ -10,6 +10,7 @@ import pytest
 from damage import LogBench
 
 from fsstore import Compacted, MessageNotFoundError, ReadOnlyError, Store
+from fsstore.resources.compaction import Compaction
 from fsstore.resources.messages import Messages
 
 
@@ -139,3 +140,52 @@ def test_a_missing_thread_has_nothing_to_compact_and_a_read_only_store_refuses(s
     messages.append("user", "x")
     with Store.open(store.root, read_only=True) as reader, pytest.raises(ReadOnlyError):
         reader.thread("t").messages.compact()
+
+
+def test_writers_go_on_while_a_log_is_compacted_and_what_they_write_is_in_the_new_one(
+    store: Store, messages: Messages, monkeypatch: pytest.MonkeyPatch
+):
+    messages.extend({"role": "user", "content": f"{n}"} for n in range(5))
+    messages.remove_last()
+    kept = [message.content for message in messages]
+    hasty = Store.open(store.root, lock_timeout=0).thread("t").messages
+    real = Compaction._take_line
+    said = []
+
+    def take_line(self: Compaction, at: int, raw: bytes) -> None:
+        said.append(hasty.append("user", f"meanwhile {at}").content)
+        real(self, at, raw)
+
+    monkeypatch.setattr(Compaction, "_take_line", take_line)
+    assert messages.compact().messages == 1
+    monkeypatch.undo()
+    assert len(said) >= 5
+    assert [message.content for message in Store.open(store.root).thread("t").messages] == kept + said
+    assert hasty.append("user", "behind").parent_id == hasty.branch(2)[0].id
+
+
+def test_a_log_that_is_replaced_while_it_is_compacted_is_compacted_anew(
+    store: Store, messages: Messages, monkeypatch: pytest.MonkeyPatch
+):
+    messages.extend({"role": "user", "content": f"{n}"} for n in range(5))
+    messages.remove_last()
+    path = Path(messages.path)
+    others = path.read_bytes()
+    messages.append("user", "only here")
+    messages.remove_last()
+    real = Compaction._take_line
+    turns = []
+
+    def take_line(self: Compaction, at: int, raw: bytes) -> None:
+        if not turns:
+            path.with_suffix(".new").write_bytes(others)
+            path.with_suffix(".new").rename(path)
+        turns.append(at)
+        real(self, at, raw)
+
+    monkeypatch.setattr(Compaction, "_take_line", take_line)
+    assert messages.compact().messages == 1
+    assert turns.count(0) == 2
+    assert b"only here" not in path.read_bytes()
+    assert [message.content for message in messages][-1] == "3"
+    assert list(Path(store.root, ".fsstore/tmp").iterdir()) == []
