@@ -101,6 +101,7 @@ if TYPE_CHECKING:
     from fsstore.resources.run_checkpoint import CheckpointSaver as CheckpointSaver
     from fsstore.resources.runs import RunHandle as RunHandle
     from fsstore.resources.thread import ThreadHandle as ThreadHandle
+    from fsstore.resources.trashed import Trashed as Trashed
     from fsstore.resources.workflows import WorkflowHandle as WorkflowHandle
     from fsstore.store import Store as Store
     from fsstore.stores.backend import SessionBackend as SessionBackend
@@ -109,8 +110,10 @@ if TYPE_CHECKING:
     from fsstore.stores.session import SessionStore as SessionStore
     from fsstore.stores.state import StateStore as StateStore
     from fsstore.stores.thread import ThreadStore as ThreadStore
-    from fsstore.upkeep.check import Problem as Problem
+    from fsstore.upkeep.gc import Freed as Freed
+    from fsstore.upkeep.problems import Problem as Problem
     from fsstore.upkeep.secrets import Secret as Secret
+    from fsstore.upkeep.sizes import Size as Size
 
 __version__ = "0.1.0"
 
@@ -151,6 +154,7 @@ _HOMES = {
     "resources.run_checkpoint": "CheckpointSaver",
     "resources.runs": "RunHandle",
     "resources.thread": "ThreadHandle",
+    "resources.trashed": "Trashed",
     "resources.workflows": "WorkflowHandle",
     "store": "Store",
     "stores.backend": "SessionBackend",
@@ -158,8 +162,10 @@ _HOMES = {
     "stores.session": "SessionStore",
     "stores.state": "StateStore",
     "stores.thread": "ThreadStore",
-    "upkeep.check": "Problem",
+    "upkeep.gc": "Freed",
+    "upkeep.problems": "Problem",
     "upkeep.secrets": "Secret",
+    "upkeep.sizes": "Size",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -91,6 +91,14 @@ def check_type(record: Object) -> None:
         raise FormatError(f"record {record['id']}", f"its type {kind!r} must be understood, and is not: use a newer fsstore")
 
 
+def shown(value: Json) -> str:
+    """Spell a value for people, the first 60 characters of it in quotes."""
+    try:
+        return repr(str(value)[:60])
+    except RecursionError:
+        return "something nested deep"
+
+
 def may_be_glued(raw: bytes) -> bool:
     """Say whether a line that begins with a record may hold a second one.
 
@@ -100,7 +108,7 @@ def may_be_glued(raw: bytes) -> bool:
 
 
 def may_hold_escapes(data: bytes) -> bool:
-    """Say whether the lower-case bytes of some lines hold a character spelled by its number that is no control character.
+    """Say whether some lines hold a character spelled by its number that is no control character.
 
     Nobody need spell one so, and this store does not.
     """
@@ -271,7 +279,7 @@ def read_line(raw: bytes) -> Line:
     except ValueError as error:
         return _salvage(raw, str(error))
     if not clock.is_id(record.get("id")):
-        return Line([], [("bad-id", f"no valid id: {str(record.get('id'))[:60]!r}")], len(raw))
+        return Line([], [("bad-id", f"no valid id: {shown(record.get('id'))}")], len(raw))
     return Line([Piece(record, 0, len(raw.rstrip(b"\r\n")))], [], len(raw))
 
 

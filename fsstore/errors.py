@@ -122,13 +122,14 @@ class RunStepNotFoundError(NotFoundError):
 class AlreadyExistsError(StoreError, FileExistsError):
     """Something has this id already; nothing was changed."""
 
-    def __init__(self, kind: str, id: str) -> None:
+    def __init__(self, kind: str, id: str, way_out: str = "") -> None:
         super().__init__()
         self.kind = kind
         self.id = id
+        self.way_out = way_out
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.id} already exists"
+        return f"{self.kind} {self.id} already exists{': ' if self.way_out else ''}{self.way_out}"
 
 
 class InvalidNameError(StoreError, ValueError):

@@ -36,6 +36,12 @@ JOBS = "jobs"
 WORKFLOWS = "workflows"
 RUN = "run.json"
 BRANCHES, LEAVES, CONTROL_NODES, CANDIDATES = "branches", "leaves", "control_nodes", "candidates"
+_PART_KINDS = {
+    BRANCHES: "branch run",
+    LEAVES: "leaf run",
+    CONTROL_NODES: "control node run",
+    CANDIDATES: "teacher candidate",
+}
 INDEX = "session_index.jsonl"
 OWN = ".fsstore"
 LOCKS, TMP, TRASH, CACHE, TAINTED, QUARANTINE = (
@@ -50,6 +56,8 @@ CARRIER_FILES = {
     ".rsync-filter": f"- /{OWN}/\n",
 }
 DOCUMENT_SUFFIX = ".json"
+#: What of a root's directory is the store's.
+TOP_LEVEL = frozenset((FORMAT_FILE, *CARRIER_FILES, THREADS, JOBS, WORKFLOWS, RECIPES, INDEX, PROMPTS, OWN))
 STRIPES = 256
 #: The longest id, in characters.
 ID_LIMIT = 1000
@@ -59,6 +67,13 @@ _HASH_MARK = "%%"
 
 _PLAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9_-])?")
 _ESCAPE = re.compile(rb"[^a-z0-9._-]")
+# Syncthing; Dropbox and Nextcloud; rsync's backups, and what a killed rsync leaves; git's merge tools. None is an id's name.
+_CONFLICT_COPY = re.compile(
+    r"(?=.*[A-Z]).*\.sync-conflict-\d{8}-\d{6}-[A-Z0-9]{7}(?:\..*)?"
+    r"|.*\((?:.* )?(?:[Cc]onflicted [Cc]opy|[Cc]ase [Cc]onflict)\b.*\).*"
+    r"|.*\.jsonl?~|\..+\.jsonl?\.[A-Za-z0-9]{6}"
+    r"|.*[._](?:BASE|LOCAL|REMOTE|BACKUP)[._]\d+\.jsonl?"
+)
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$|clock\$)(?:\.|$)")
 
 
@@ -68,7 +83,7 @@ def encode_name(id: str) -> str:
     Raises:
         InvalidNameError: It is empty, longer than 1,000 characters, or no Unicode text.
     """
-    if isinstance(id, str) and _PLAIN.fullmatch(id) and len(id) <= NAME_LIMIT and not _RESERVED.match(id):
+    if isinstance(id, str) and _is_plain(id):
         return id
     data = _utf8(id)
     name = _ESCAPE.sub(lambda found: b"%%%02x" % found[0][0], data).decode("ascii")
@@ -82,6 +97,10 @@ def encode_name(id: str) -> str:
         digest = hashlib.sha256(data).hexdigest()[:40]
         name = f"{name[: NAME_LIMIT - len(_HASH_MARK) - len(digest)].rstrip('%.')}{_HASH_MARK}{digest}"
     return name
+
+
+def _is_plain(id: str) -> bool:
+    return _PLAIN.fullmatch(id) is not None and len(id) <= NAME_LIMIT and not _RESERVED.match(id)
 
 
 def _utf8(id: str) -> bytes:
@@ -103,6 +122,8 @@ def decode_name(name: str) -> str | None:
     Raises:
         InvalidNameError: No id has this name.
     """
+    if _is_plain(name):
+        return name
     if _HASH_MARK in name:
         if re.fullmatch(r"[0-9a-f]{40}", name.rpartition(_HASH_MARK)[2]):
             return None
@@ -118,6 +139,11 @@ def decode_name(name: str) -> str | None:
     return id
 
 
+def is_conflict_copy(name: str) -> bool:
+    """Say whether a file name is one that sync tools and editors give to a copy; no id has such a name."""
+    return _CONFLICT_COPY.fullmatch(name) is not None
+
+
 def stripe(name: str) -> str:
     """Give the lock file of a directory of a thread or a workflow run: one of 256, `thread-00` to `thread-ff`."""
     return f"thread-{zlib.crc32(name.encode()) % STRIPES:02x}"
@@ -126,6 +152,16 @@ def stripe(name: str) -> str:
 def store_lock(file: str) -> str:
     """Give the lock file of a store-wide log or collection."""
     return file.removesuffix(".jsonl")
+
+
+def lock_of(below: str) -> str:
+    """Give the lock file of what stands at a path below the root."""
+    first, _, rest = below.partition("/")
+    if first == THREADS:
+        return stripe(rest.partition("/")[0])
+    if first == WORKFLOWS:
+        return stripe(f"{WORKFLOWS}/{rest.partition('/')[0]}")
+    return store_lock(first)
 
 
 def document_id(file: str) -> str | None:
@@ -142,6 +178,20 @@ def document_id(file: str) -> str | None:
 def trash_path(below: str, deletion: str) -> str:
     """Give the place in the trash, below the root, of what stood at a path below the root; unique by the deletion's id."""
     return f"{TRASH}/{deletion}/{below}"
+
+
+def trashed_kind(below: str) -> str:
+    """Say what was deleted, from its path below the root; `other` where the store deletes nothing of the kind."""
+    match below.split("/"):
+        case [first, _]:
+            return {THREADS: "thread", JOBS: "job", WORKFLOWS: "workflow run"}.get(first, "other")
+        case ["threads", _, file]:
+            return {GOAL: "goal", CHECKPOINT: "checkpoint of a run"}.get(file, "other")
+        case ["threads", _, "checkpoints", _]:
+            return "checkpoint"
+        case ["workflows", _, part, _]:
+            return _PART_KINDS.get(part, "other")
+    return "other"
 
 
 def quarantine_paths(id: str) -> tuple[str, str]:
@@ -168,6 +218,11 @@ def parse_temp_name(name: str) -> tuple[str, int] | None:
 def taint_name(below: str) -> str:
     """Give the name under `.fsstore/tainted` of a log, from its path below the root."""
     return below.replace("/", ",")
+
+
+def tainted_log(name: str) -> str:
+    """Give the path below the root of a log from its name under `.fsstore/tainted`; no name on disk holds a comma."""
+    return name.replace(",", "/")
 
 
 def cache_name(thread_name: str) -> str:

@@ -19,18 +19,22 @@ from fsstore.resources.views import Views
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
+    from fsstore.resources.compaction import Compacted
     from fsstore.resources.data_sessions import DataSessions
     from fsstore.resources.jobs import Jobs
     from fsstore.resources.prompts import Prompts
     from fsstore.resources.recipes import Recipes
     from fsstore.resources.sessions import Sessions
+    from fsstore.resources.trash import Trash
     from fsstore.resources.workflows import Workflows
-    from fsstore.upkeep.check import Problem
+    from fsstore.upkeep.gc import Freed
+    from fsstore.upkeep.problems import Problem
     from fsstore.upkeep.secrets import Secret
+    from fsstore.upkeep.sizes import Size
 
 VERSION = 1
 FORMAT = {"format": "fsstore", "version": VERSION}
@@ -53,6 +57,7 @@ class Store:
         indexes, views, index = Indexes(), Views(), SessionIndex(root)
         root.on_fork += [indexes.forget, views.forget, index.forget]
         self._views = views
+        self._index = index
         self.threads = Threads(root, indexes, views, index)
         self.names = Names(self.threads, index)
 
@@ -100,6 +105,13 @@ class Store:
 
         return Workflows(self._root)
 
+    @cached_property
+    def trash(self) -> Trash:
+        """What was deleted."""
+        from fsstore.resources.trash import Trash
+
+        return Trash(self._root, self._index, self.threads, self.workflows)
+
     @classmethod
     def open(
         cls,
@@ -146,17 +158,80 @@ class Store:
         """Give a thread's handle; touches no disk. `threads[id]` raises where there is none."""
         return self.threads.handle(id)
 
-    def check(self) -> Iterator[Problem]:
-        """Read every file of the store and give what is wrong with it; changes nothing."""
-        from fsstore.upkeep.check import check  # an upward import, as below: nothing else of the core needs it
+    def check(self, progress: Callable[[int, int], object] | None = None) -> Iterator[Problem]:
+        """Read every file of the store and give what is wrong with it, one finding after the other; changes nothing.
 
-        return check(self)
+        Args:
+            progress: Called with how many parts of the store were looked at, and how many there are.
+
+        Concurrency: Safe beside writers. What one of them may just be writing is looked at once more at the end.
+        """
+        from fsstore.upkeep.check import check  # upkeep is above the store, which is the front door to it all the same
+
+        return check(self, progress)
+
+    def repair(self, *, dry_run: bool = False) -> list[Problem]:
+        """Mend what `check` calls fixable; give it. What is not, stays as it is. Done again, there is nothing left.
+
+        Args:
+            dry_run: Change nothing, only give what would be mended.
+
+        Raises:
+            LockTimeoutError: Another writer held a log for `lock_timeout` seconds; what was mended before, is.
+            SyncFailedError: The disk did not confirm a change.
+
+        On disk: Bytes taken out of a file go to `.fsstore/quarantine` before, synced, with a document beside them that says
+            where they were. Nothing is deleted but caches.
+        Crash: Each file is as it was, or mended. A copy may be in quarantine already.
+        Concurrency: Writers of a log wait while it is rewritten; what they write counts.
+        """
+        from fsstore.upkeep.repair import repair
+
+        return repair(self, self._root, dry_run=dry_run)
+
+    def compact(self) -> Iterator[tuple[str, Compacted]]:
+        """Compact the messages of one thread after the other; give its id, and what that took out. See `Messages.compact`.
+
+        On disk: As `Messages.compact`.
+        Crash: As `Messages.compact`; threads before are compacted, those behind are not.
+        Concurrency: As `Messages.compact`.
+        """
+        for id in self.threads.ids():
+            yield id, self.thread(id).messages.compact()
 
     def secrets(self) -> Iterator[Secret]:
         """Read every message of the store and give what is likely to be a secret, told without it; changes nothing."""
         from fsstore.upkeep.secrets import find_secrets
 
         return find_secrets(self)
+
+    def gc(self, *, dry_run: bool = False) -> list[Freed]:
+        """Free what serves nobody: temporary files of dead writers, caches and marks whose log is gone, empty directories.
+
+        Data, what is in the trash, and what is in quarantine stay.
+
+        Args:
+            dry_run: Change nothing, only give what would be freed.
+
+        Raises:
+            LockTimeoutError: A writer held a lock for `lock_timeout` seconds; what was freed before, is.
+
+        On disk: Files and empty directories in `.fsstore` are deleted, each by itself.
+        Crash: Some are gone. Done again, it goes on.
+        Concurrency: Safe beside writers, deletions and restorations.
+        """
+        from fsstore.upkeep.gc import gc
+
+        return gc(self._root, dry_run=dry_run)
+
+    def sizes(self) -> list[Size]:
+        """Give what each thread, and each other part of the store, takes; the biggest first. Changes nothing.
+
+        Concurrency: Safe beside writers: what goes away meanwhile is left out.
+        """
+        from fsstore.upkeep.sizes import sizes
+
+        return sizes(self.root)
 
     def close(self) -> None:
         """Close the descriptors; the store can be used again all the same."""
@@ -213,12 +288,14 @@ def _create(root: Root) -> None:
     if strangers:
         shown = ", ".join(sorted(strangers)[:3])
         raise FormatError(path, f"neither empty nor a store (it holds {shown}): name another directory, or a new one")
-    fs.make_directories(path)
+    if not fs.leads_to_directory(path):  # it may be a link to one: nothing below it may
+        fs.make_directories(path)
     _sync_above(path)  # before the format file: where that stands, the root is durable, whoever made the directories
     root.make_own_directories()
     for name, text in layout.CARRIER_FILES.items():
         if not fs.is_file(f"{path}/{name}"):
             root.replace(f"{path}/{name}", text.encode(), sync_directory=False)
+    fs.sync_directory(path)  # before the format file too: nobody writes them where that stands
     root.replace(f"{path}/{layout.FORMAT_FILE}", codec.encode_document(FORMAT), sync_directory=True)
 
 

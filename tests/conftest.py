@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.umask(0o077)  # what tests, git and rsync put into a store has the rights that the store gives, or `check` would tell
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without, and so would children
     if hasattr(config, "workerinput"):
         config.option.seed = config.workerinput["seed"]
@@ -32,8 +36,24 @@ def pytest_configure_node(node: object) -> None:
     node.workerinput["seed"] = node.config.option.seed  # xdist's hook: one seed for all workers
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    return f"campaign seed: {config.getoption('--seed')} (give it back with --seed)"
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the seed, and what the campaigns counted: their reports carry it here from any worker."""
+    ends = [one for all in terminalreporter.stats.values() for one in all if getattr(one, "when", "") == "call"]
+    terminalreporter.section(f"figures, seed {terminalreporter.config.getoption('--seed')} (give it back with --seed)")
+    lines = sorted(value for one in ends for name, value in one.user_properties if name == "figures")
+    for line in _added_up(lines):
+        terminalreporter.line(line)
+
+
+def _added_up(lines: list[str]) -> list[str]:
+    """Give one line for all that differ only in their numbers, with the sums."""
+    sums: dict[tuple[str, ...], list[int]] = {}
+    for line in lines:
+        words = re.split(r"(\d[\d,]*(?<=\d))", line)
+        numbers = [int(word.replace(",", "")) for word in words[1::2]]
+        known = sums.setdefault(tuple(words[::2]), [0] * len(numbers))
+        known[:] = map(sum, zip(known, numbers, strict=True))
+    return ["".join(map("{}{:,}".format, words, numbers)) + words[-1] for words, numbers in sums.items()]
 
 
 @pytest.fixture
@@ -44,6 +64,12 @@ def seed(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def campaign(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--campaign"))
+
+
+@pytest.fixture
+def figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Take one line of what a campaign counted, to be printed when all tests are over: `kill: 233 rounds, 3,728 kills`."""
+    return lambda line: record_property("figures", line)
 
 
 @pytest.fixture

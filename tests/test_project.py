@@ -40,8 +40,12 @@ LAYERS = (
 
 #: Imports from a row below, each with its reason.
 UPWARD = {
-    ("store", "upkeep.check"): "store.check() is the front door of check; imported when called, and for its type",
+    ("store", "upkeep.check"): "store.check() is the front door of check; imported when called",
+    ("store", "upkeep.repair"): "store.repair() is the front door of repair; imported when called",
+    ("store", "upkeep.problems"): "the type of what check() gives",
     ("store", "upkeep.secrets"): "store.secrets() is the front door of the search for secrets, in the same way",
+    ("store", "upkeep.gc"): "store.gc() is the front door of gc; imported when called, and for its type",
+    ("store", "upkeep.sizes"): "store.sizes() is the front door of sizes; imported when called, and for its type",
     ("testing.sessions", "stores.backend"): "the suite is about that class",
 }
 

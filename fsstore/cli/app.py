@@ -8,6 +8,7 @@ import sys
 import click
 
 import fsstore
+from fsstore.cli.checking import check, compact, repair
 from fsstore.cli.checkpoints import checkpoints
 from fsstore.cli.data import prompts, stats
 from fsstore.cli.demo import demo
@@ -18,7 +19,9 @@ from fsstore.cli.output import note, prepare
 from fsstore.cli.reading import ls, show
 from fsstore.cli.secrets import redact
 from fsstore.cli.sessions import search, sessions
+from fsstore.cli.space import du, gc
 from fsstore.cli.threads import archive, rename, rm
+from fsstore.cli.trash import trash
 from fsstore.cli.treeing import tree
 from fsstore.cli.workflows import workflows
 from fsstore.cli.writing import append, import_
@@ -50,10 +53,16 @@ for command in (
     archive,
     rm,
     redact,
+    trash,
+    gc,
+    du,
     goal,
     checkpoints,
     jobs,
     workflows,
+    check,
+    repair,
+    compact,
     sessions,
     search,
     prompts,

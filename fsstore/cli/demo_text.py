@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fsstore.cli.demo_race import Racer
     from fsstore.codec import Damage
     from fsstore.resources.thread import ThreadHandle
-    from fsstore.upkeep.check import Problem
+    from fsstore.upkeep.problems import Problem
 
 
 class Text:

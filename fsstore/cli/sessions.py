@@ -41,7 +41,8 @@ def sessions(running: bool, stuck: float | None, stale: float | None, limit: int
             found = store.sessions.stale(stale)
         else:
             found = store.sessions.recent(limit)
-        _print(store, found[:limit], as_json, f"No such sessions in {clean(store.root)}.")
+        kind = "sessions" if (running, stuck, stale) == (False, None, None) else "such sessions"
+        _print(store, found[:limit], as_json, f"No {kind} in {clean(store.root)}.")
         note_unreadable(store.sessions.damage(), "state")
 
 
@@ -62,7 +63,9 @@ def search(words: tuple[str, ...], limit: int | None, root: str, as_json: bool) 
 def _print(store: Store, found: list[SessionMetadata], as_json: bool, nothing: str) -> None:
     if as_json:
         for session in found:
-            emit({**dataclasses.asdict(session), **_state(store, session.key).to_json()})
+            state = _state(store, session.key)
+            doing = {name: getattr(state, name) for name in ("state", "turn_id", "turn_started_at")}
+            emit({**dataclasses.asdict(session), **doing})
     elif found:
         columns = {"LAST USED": "16", "MESSAGES": ">8", "STATE": "8", "NAME": ""}
         rows = ((when(one.last_activity), one.message_count, _doing(store, one.key), brief(one.name or "")) for one in found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from fsstore import layout
 from fsstore.cli.exits import WrongUsageError
 from fsstore.cli.options import find_thread, open_store, refuse_beside, writing_options
 from fsstore.cli.output import brief, clean, emit, make_console, name_of, one_line
@@ -71,7 +70,7 @@ def archive(threads: tuple[str, ...], undo: bool, root: str, as_json: bool, lock
 def rm(threads: tuple[str, ...], root: str, as_json: bool, lock_timeout: float) -> None:
     """Move threads to the store's trash, whole.
 
-    Nothing is freed until the trash is emptied.
+    `fsstore trash restore` brings them back; nothing is freed until `fsstore trash empty`.
     """
     console = make_console(quiet=as_json)
     with open_store(root, lock_timeout=lock_timeout) as store:
@@ -82,7 +81,7 @@ def rm(threads: tuple[str, ...], root: str, as_json: bool, lock_timeout: float) 
             if as_json:
                 emit({"id": handle.id, "trash": trash})
             console.print(f"{called} is now in the trash: {clean(trash or '')}")
-        console.print(f"Nothing is freed until what is in {clean(store.root)}/{layout.TRASH} is deleted.")
+        console.print("Nothing is freed until `fsstore trash empty`; `fsstore trash restore` brings it back.")
 
 
 def _found(store: Store, threads: tuple[str, ...]) -> list[ThreadHandle]:

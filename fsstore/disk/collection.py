@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os.path
 
-from fsstore import clock, layout
+from fsstore import clock, codec, layout
 from fsstore.disk import document, fs
 from fsstore.errors import CorruptError, InvalidNameError
 
@@ -59,7 +59,7 @@ class Collection:
         before = document.read_any(path)
         there = before is not None and before.get("deleted") is not True
         fields = change(self._checked(path, before, id) if before is not None and there else None)
-        fs.make_directories(os.path.dirname(path))
+        self._root.make_directories(os.path.dirname(path))
         return self._write(path, {**fields, "id": id}, before, version)
 
     def create(
@@ -98,7 +98,10 @@ class Collection:
         return self.put(id, if_there)
 
     def __contains__(self, id: str) -> bool:
-        return document.is_there(self.path(id))
+        try:
+            return document.is_there(self.path(id))
+        except InvalidNameError:
+            return False  # a document may name what no document can be
 
     def delete(self, id: str) -> str:
         """Take a document away, readable or not; give the id of the deletion, empty where nothing was there.
@@ -237,5 +240,5 @@ class Collection:
     def _checked(path: str, fields: Object, id: str | None) -> Object:
         said = fields.get("id")
         if id is None or said != id:
-            raise CorruptError(path, f"the document says it is {str(said)[:60]!r}, whose place is another")
+            raise CorruptError(path, f"the document says it is {codec.shown(said)}, whose place is another")
         return fields

@@ -86,7 +86,14 @@ def created(fields: Object) -> str:
     return version if isinstance(version, str) else newest(fields)
 
 
-def write(root: Root, path: str, fields: Mapping[str, Json], old: Object | None, version: str | None = None) -> Object:
+def write(
+    root: Root,
+    path: str,
+    fields: Mapping[str, Json],
+    old: Object | None,
+    version: str | None = None,
+    created: str | None = None,
+) -> Object:
     """Put a document in its place; give it as stored.
 
     Args:
@@ -95,6 +102,7 @@ def write(root: Root, path: str, fields: Mapping[str, Json], old: Object | None,
         fields: All that it is to say, without `versions`.
         old: What stands there now (`read_any`), or None for nothing.
         version: The id of this write, greater than that of `old`; minted where None.
+        created: The id of the write that creates it; this one where None. Of use only where there is no document.
 
     On disk: A temporary file, synced, renamed; its directory is synced too, but not by a creation at durability "process".
     Crash: The old document or the new one.
@@ -106,7 +114,7 @@ def write(root: Root, path: str, fields: Mapping[str, Json], old: Object | None,
         changed = {name for name in {*fields, *old} if name != VERSIONS and not _same(fields, old, name)}
         versions = {**old[VERSIONS], **dict.fromkeys(changed, version), "": version}
     if old is None or old.get("deleted") is True:
-        versions["id"] = version
+        versions["id"] = created or version
     stored = {**fields, VERSIONS: versions}
     root.replace(path, codec.encode_document(stored), sync_directory=root.full or old is not None)
     return stored
@@ -121,7 +129,7 @@ def insert(root: Root, path: str, fields: Mapping[str, Json], version: str) -> b
     """
     if fs.is_file(path):
         return False
-    fs.make_directories(os.path.dirname(path))
+    root.make_directories(os.path.dirname(path))
     write(root, path, fields, None, version)
     return True
 

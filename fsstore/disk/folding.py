@@ -26,6 +26,13 @@ class Unfit(Exception):  # noqa: N818  # a finding, not an error
         self.kind = kind
 
 
+def twin(offset: int, id: str, *, same: bool) -> Damage:
+    """Tell of a record whose id stands in the log before."""
+    if same:
+        return Damage(offset, "duplicate-id", f"id {id} stands here twice")
+    return Damage(offset, "conflicting-id", f"id {id} stands here twice, and says different things")
+
+
 class _OutOfOrder(Exception):  # noqa: N818  # a turn of the reading, not an error
     """A record came behind a greater one: a merge left the lines so."""
 
@@ -101,7 +108,6 @@ class View(ABC):
     def _clear(self) -> None:
         self._follower = Follower()
         self._changed = -1
-        self._last: Object = {}
         self.damage: list[Damage] = []
         self.greatest = ""
         self.sorted = True
@@ -119,13 +125,10 @@ class View(ABC):
 
     def _add(self, offset: int, record: Object) -> None:
         id = record["id"]
-        if id == self.greatest and record == self._last:
-            self.damage.append(Damage(offset, "duplicate-id", f"id {id} stands here twice"))
-            return
         if id <= self.greatest:
             raise _OutOfOrder
         codec.check_type(record)
-        self.greatest, self._last = id, record
+        self.greatest = id
         try:
             self.take(record)
         except Unfit as unfit:
@@ -139,11 +142,12 @@ class View(ABC):
             self._note_damage(at, line)
             for piece in line.records:
                 id = piece.record["id"]
+                codec.check_type(piece.record)  # of twins, too, the one that does not count
                 self.sorted &= id >= last
                 last = id
                 row = (fs.read_range(fd, at + piece.start, at + piece.end), at + piece.start, piece.record)
                 if id in found:
-                    self.damage.append(Damage(row[1], "duplicate-id", f"id {id} stands here twice"))
+                    self.damage.append(twin(row[1], id, same=piece.record == found[id][2]))
                 found[id] = max(row, found[id], key=lambda one: one[0]) if id in found else row
         for _, (_, offset, record) in sorted(found.items()):
             self._add(offset, record)

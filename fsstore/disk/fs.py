@@ -14,6 +14,7 @@ import os
 import re
 import stat as _stat
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ read_at = os.pread
 write = os.write
 seek = os.lseek
 stat = os.stat
+own_status = os.lstat  # of a link itself
 fstat = os.fstat
 exists = os.access  # exists(path, 0): a missing file costs no exception
 truncate = os.ftruncate
@@ -70,7 +72,23 @@ def open_read(path: str) -> int:
 
 def open_lock(path: str) -> int:
     """Open, or make, a lock file. Appending, so that a byte more is a signal to its other users."""
-    return open_fd(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _OPEN, 0o600)
+    flags = os.O_RDWR | os.O_APPEND | _OPEN
+    try:
+        return open_fd(path, flags)
+    except FileNotFoundError:
+        pass
+    except PermissionError:
+        _own(path)  # another process is just making it, under a umask that takes the owner's rights
+    fd = open_fd(path, flags | os.O_CREAT, 0o600)
+    os.fchmod(fd, 0o600)
+    return fd
+
+
+def _own(path: str) -> None:
+    """Give the owner's rights to a file, or a directory, that a process with such a umask made and did not come to open."""
+    mode = os.lstat(path).st_mode
+    if _stat.S_ISREG(mode) or _stat.S_ISDIR(mode):
+        os.chmod(path, 0o700 if _stat.S_ISDIR(mode) else 0o600)
 
 
 def read_file(path: str) -> bytes:
@@ -170,12 +188,17 @@ def sync_directory(path: str | int) -> None:
 
 
 def make_directory(path: str) -> bool:
-    """Make a directory 0700 whatever the umask; say whether it is new."""
+    """Make a directory 0700 whatever the umask; say whether it is new. What stands there already is no link to one."""
     try:
         mkdir(path, 0o700)
     except FileExistsError:
-        if not os.path.isdir(path):
+        mode = os.lstat(path).st_mode
+        if _stat.S_ISLNK(mode):
+            raise link_in_the_way(path) from None
+        if not _stat.S_ISDIR(mode):
             raise
+        if mode & 0o700 != 0o700:
+            _own(path)
         return False
     os.chmod(path, 0o700)
     return True
@@ -189,13 +212,38 @@ def make_directories(path: str) -> None:
     make_directory(path)
 
 
-def create_temp(path: str, data: bytes) -> None:
-    """Write a new file and sync it; on any failure nothing is left of it."""
+def link_in_the_way(path: str) -> OSError:
+    """Make the error that says that a symbolic link stands where nothing is written through one (open(2), ELOOP)."""
+    return OSError(errno.ELOOP, "a symbolic link stands in the way", path)
+
+
+def check_no_link(path: str, above: str) -> None:
+    """Refuse a path that leads through a symbolic link below a directory, itself included; what is missing is none.
+
+    `O_NOFOLLOW` looks at the last part of a path only.
+
+    Raises:
+        OSError: With `errno.ELOOP` and the link.
+    """
+    at = len(above)
+    while at < len(path):
+        at = path.find("/", at + 1)
+        at = len(path) if at < 0 else at
+        try:
+            if _stat.S_ISLNK(os.lstat(path[:at]).st_mode):
+                raise link_in_the_way(path[:at])
+        except (FileNotFoundError, NotADirectoryError):
+            return
+
+
+def create_temp(path: str, data: bytes, *, synced: bool = True) -> None:
+    """Write a new file, and sync it unless it is a cache; on any failure nothing is left of it."""
     fd = open_fd(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
     try:
         os.fchmod(fd, 0o600)
         write_all(fd, data)
-        sync(fd)
+        if synced:
+            sync(fd)
     except BaseException:
         unlink(path)
         raise
@@ -209,6 +257,34 @@ def is_directory(path: str) -> bool:
         return _stat.S_ISDIR(os.lstat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def is_link(path: str) -> bool:
+    """Say whether a symbolic link stands here, wherever it leads."""
+    return os.path.islink(path)
+
+
+def loose_rights(path: str) -> int:
+    """Give the rights of an entry (the last nine bits of its mode) where others than its owner have any, else 0."""
+    try:
+        rights = os.lstat(path).st_mode & RIGHTS
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    return rights if rights & 0o077 else 0
+
+
+def make_private(path: str) -> None:
+    """Take all rights from others than the owner of a file or directory; never through a symbolic link."""
+    fd = open_fd(path, os.O_RDONLY | os.O_NONBLOCK | _OPEN)
+    try:
+        os.fchmod(fd, fstat(fd).st_mode & 0o700)
+    finally:
+        close(fd)
+
+
+def pause(seconds: float) -> None:
+    """Let some time go by."""
+    time.sleep(seconds)
 
 
 def leads_to_directory(path: str) -> bool:
@@ -242,6 +318,40 @@ def walk(path: str) -> Iterator[tuple[str, os.stat_result]]:
             yield entry, status
             if _stat.S_ISDIR(status.st_mode):
                 yield from walk(entry)
+
+
+def usage(path: str) -> tuple[int, int, int]:
+    """Give the bytes in files at and below a path, the bytes that they and their directories take, and how many files.
+
+    Nothing where nothing stands there; of a link its own.
+    """
+    size = disk = files = 0
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for status in (os.lstat(path), *(status for _, status in walk(path))):
+            disk += status.st_blocks * 512  # stat(2): whatever the file system's own blocks are
+            if not _stat.S_ISDIR(status.st_mode):
+                size += status.st_size
+                files += 1
+    return size, disk, files
+
+
+def changed_at(path: str) -> float:
+    """Give the time of an entry's last change (Unix seconds), now where nothing stands there."""
+    try:
+        return os.lstat(path).st_ctime
+    except FileNotFoundError:
+        return time.time()
+
+
+def discard(path: str) -> bool:
+    """Delete a file, a link, or a directory with all in it; say whether it was there."""
+    try:
+        unlink(path)
+    except FileNotFoundError:
+        return False
+    except (IsADirectoryError, PermissionError):  # POSIX lets unlink(2) say either of a directory
+        remove_tree(path)
+    return True
 
 
 def remove_tree(path: str) -> None:
@@ -334,15 +444,6 @@ def is_local(path: str) -> bool:
         if real.startswith(point) and len(point) >= len(best):  # a later mount covers an earlier one
             best, kind = point, right.split()[0]
     return kind in LOCAL_FILE_SYSTEMS
-
-
-def write_new(path: str, data: bytes) -> None:
-    """Write a new file without a sync: for caches."""
-    fd = open_fd(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
-    try:
-        write_all(fd, data)
-    finally:
-        close(fd)
 
 
 def contains(path: str, needles: tuple[bytes, ...], buffer: bytearray) -> bool:

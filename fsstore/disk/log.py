@@ -8,7 +8,7 @@ import os
 import stat as _stat
 import time
 
-from fsstore import codec, layout
+from fsstore import codec
 from fsstore.disk import fs
 from fsstore.disk.follow import TAIL, Follower, read_new
 from fsstore.disk.renewal import renew, sort_lines
@@ -53,7 +53,7 @@ class Log:
         self.path = path
         self._lock = root.locks[lock]
         self._directory = os.path.dirname(path)
-        self._taint = f"{root.path}/{layout.TAINTED}/{layout.taint_name(path.removeprefix(root.path + '/'))}"
+        self._taint = root.taint_path(path)
         self._owner = owner
         self._missing = missing
         self._fold = fold
@@ -217,6 +217,7 @@ class Log:
     def _open_file(self) -> Writer:
         if not fs.is_file(self._owner):
             raise self._missing()
+        self.root.check_no_link(self._directory)
         try:
             fd = fs.open_log(self.path, create=False)
         except FileNotFoundError:
@@ -320,7 +321,7 @@ class Log:
         while self._is_tainted() or not self._is_in_place(writer):
             try:
                 with writer.lock:
-                    if self.root.is_in_trash(self.path, writer.inode, writer.device):
+                    if self.root.was_deleted(self.path, ids):
                         raise self._missing()  # deleted with the lines in it; what stands at the path now was begun since
                     writer = self._carry_over(data, ids)
             except SyncFailedError as error:

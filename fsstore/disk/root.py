@@ -75,6 +75,8 @@ class Root:
         self._local: bool | None = None
         #: Called in a forked child: what else holds mutexes that a thread of the parent may have held.
         self.on_fork: list[Callable[[], None]] = []
+        #: Says whether a deletion took along what an append of some ids wrote to the log at a path.
+        self.was_deleted: Callable[[str, tuple[str, ...]], bool] = lambda path, ids: False  # noqa: ARG005
         _all.add(self)
 
     @property
@@ -141,6 +143,8 @@ class Root:
 
     def with_own_directories(self, call: Callable[[], T]) -> T:
         """Call; where that fails because `git clean -x` took the store's own directories, make them and call again."""
+        for name in layout.OWN_DIRECTORIES:
+            fs.check_no_link(f"{self.path}/{name}", self.path if name == layout.OWN else f"{self.path}/{layout.OWN}")
         try:
             return call()
         except FileNotFoundError:
@@ -149,29 +153,44 @@ class Root:
             self.make_own_directories()
             return call()
 
+    def check_no_link(self, path: str) -> None:
+        """Refuse to write where a symbolic link inside the store leads; above the root links are the user's own.
+
+        Raises:
+            OSError: With `errno.ELOOP` and the link.
+        """
+        fs.check_no_link(path, self.path)
+
+    def make_directories(self, path: str) -> None:
+        """Make a directory in the store and its missing parents; see `check_no_link`."""
+        self.check_no_link(path)
+        fs.make_directories(path)
+
     def temp(self, path: str) -> str:
         """Give a fresh name for what will replace `path`."""
         return f"{self.path}/{layout.TMP}/{layout.temp_name(path, fs.host(), fs.pid(), fs.salt())}"
 
-    def replace(self, path: str, data: bytes, *, sync_directory: bool) -> None:
+    def replace(self, path: str, data: bytes, *, sync_directory: bool, synced: bool = True) -> None:
         """Put a file in the place of `path`, whole, at one moment.
 
-        On disk: A temporary file in `.fsstore/tmp`, synced; then rename(2); then the directory is synced.
+        On disk: A temporary file in `.fsstore/tmp`, synced unless it is to be a cache; then rename(2); then the directory is
+            synced.
         Crash: The old file or the new one, never another.
 
         Raises:
             SyncFailedError: The directory could not be synced: the new file is there, but may not survive a power cut.
         """
-        with self.replacement(path, data) as temp:
+        with self.replacement(path, data, synced=synced) as temp:
             fs.rename(temp, path)
         if sync_directory:
             self.sync_up(os.path.dirname(path))
 
     @contextlib.contextmanager
-    def replacement(self, path: str, data: bytes) -> Iterator[str]:
-        """Give a new file, synced, that is to be renamed to `path`, or unlinked; on any failure nothing is left of it."""
+    def replacement(self, path: str, data: bytes, *, synced: bool = True) -> Iterator[str]:
+        """Give a new file that is to be renamed to `path`, or unlinked; on any failure nothing is left of it."""
+        self.check_no_link(os.path.dirname(path))
         temp = self.temp(path)
-        self.with_own_directories(lambda: fs.create_temp(temp, data))
+        self.with_own_directories(lambda: fs.create_temp(temp, data, synced=synced))
         try:
             yield temp
         except BaseException:
@@ -186,7 +205,7 @@ class Root:
     def trash_place(self, path: str, deletion: str) -> str:
         """Make the place in the trash for what stands at a path; give it."""
         place = self.trash_path(path, deletion)
-        self.with_own_directories(lambda: fs.make_directories(os.path.dirname(place)))
+        self.with_own_directories(lambda: self.make_directories(os.path.dirname(place)))
         return place
 
     def quarantine(self, path: str, id: str, pieces: list[tuple[int, bytes, str]]) -> None:
@@ -198,35 +217,61 @@ class Root:
             pieces: The offset of each, its bytes, and why.
         """
         raw, about = (f"{self.path}/{place}" for place in layout.quarantine_paths(id))
-        self.with_own_directories(lambda: fs.make_directories(os.path.dirname(raw)))
+        self.with_own_directories(lambda: self.make_directories(os.path.dirname(raw)))
         said = [{"offset": offset, "length": len(data), "reason": reason} for offset, data, reason in pieces]
         below = path.removeprefix(f"{self.path}/")
         self.replace(about, codec.encode_document({"path": below, "pieces": said}), sync_directory=False)
-        self.replace(raw, b"".join(data for _, data, _ in pieces), sync_directory=True)
+        self.replace(raw, b"".join(data for _, data, _ in pieces), sync_directory=False)
+        self.sync_up(os.path.dirname(raw), always=True)  # at either durability: the file is rewritten without them next
 
     def copy_to_trash(self, path: str, deletion: str) -> None:
         """Put a copy of a document into the trash, synced at either durability; the document stays where it is."""
+        self.check_no_link(os.path.dirname(path))
         place = self.trash_place(path, deletion)
         self.replace(place, fs.read_file(path), sync_directory=False)
         self.sync_up(os.path.dirname(place), always=True)
 
     def move_to_trash(self, path: str, deletion: str) -> None:
         """Rename a directory into the trash; it, and its absence, are synced at either durability."""
+        self.check_no_link(os.path.dirname(path))
         place = self.trash_place(path, deletion)
         self.sync_up(os.path.dirname(place), always=True)  # before: what is moved into a directory that is lost is lost
         fs.rename(path, place)
         self.sync_up(os.path.dirname(place))
         self.sync_up(os.path.dirname(path))
 
-    def is_in_trash(self, path: str, inode: int, device: int) -> bool:
-        """Say whether a deletion took along the file of an inode that stood at a path; no file in the trash gives its up."""
-        below = path.removeprefix(f"{self.path}/")
-        for deletion in fs.names(f"{self.path}/{layout.TRASH}"):
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                status = fs.stat(f"{self.path}/{layout.trash_path(below, deletion)}")
-                if (status.st_ino, status.st_dev) == (inode, device):
-                    return True
-        return False
+    def taint_path(self, path: str) -> str:
+        """Give the place of the mark which says that syncs of a log prove nothing; touches no disk."""
+        return f"{self.path}/{layout.TAINTED}/{layout.taint_name(path.removeprefix(f'{self.path}/'))}"
+
+    @contextlib.contextmanager
+    def distrusted(self, *paths: str) -> Iterator[None]:
+        """Mark logs as tainted meanwhile, and for good where this fails: whoever has one open copies it before he goes on."""
+        marks = [mark for mark in map(self.taint_path, paths) if not fs.exists(mark, 0)]
+        for mark in marks:
+            self.with_own_directories(partial(self._make_mark, mark))
+        yield
+        for mark in marks:
+            fs.unlink(mark)
+
+    @staticmethod
+    def _make_mark(mark: str) -> None:
+        fs.close(fs.open_lock(mark))
+
+    def move_from_trash(self, path: str, deletion: str) -> None:
+        """Rename a directory from the trash back to its place, where nothing stands; synced at either durability."""
+        place = self.trash_path(path, deletion)
+        self.make_directories(os.path.dirname(path))
+        fs.rename(place, path)
+        for directory in (os.path.dirname(path), os.path.dirname(place)):
+            self.sync_up(directory, always=True)
+        self.prune_trash(place)
+
+    def prune_trash(self, place: str) -> None:
+        """Take away the directories of the trash above a place that nothing stands in any more."""
+        with contextlib.suppress(OSError):  # something else stands there, or comes just now
+            while (place := os.path.dirname(place)) != f"{self.path}/{layout.TRASH}":
+                fs.rmdir(place)
 
     def sync_up(self, directory: str, *, always: bool = False) -> None:
         """Sync a directory, and at full durability, or `always`, every one above it up to the root.

@@ -219,6 +219,11 @@ def redacted(record: Object, redaction: Object) -> Object:
     return links | {name: value for name, value in redaction.items() if name == "extra" or name not in OWN_KEYS}
 
 
+def is_in_tree(record: Object) -> bool:
+    """Say whether a record is a message, or what compaction left of one."""
+    return record.get("type") == "gone" or is_message(record)
+
+
 def make_message(record: Object, parent_id: str | None) -> Message:
     """Make a message of its record; `parent_id` is the parent's id as shown."""
     draft = draft_from(record)

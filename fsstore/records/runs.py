@@ -27,7 +27,11 @@ class RunError(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo(Record):
-    """What a run is: its `status.json`. Times are whole Unix seconds."""
+    """What a run is: its `status.json`. Times are whole Unix seconds.
+
+    Attributes:
+        process: The `host` and `pid` of the process that last set it in progress; the store fills it in.
+    """
 
     KIND = "the run"
 
@@ -37,6 +41,7 @@ class RunInfo(Record):
     model: str = ""
     last_error: RunError | None = None
     created_at: int = field(default_factory=clock.default_now)
+    process: Json = field(default=None, compare=False)
     extra: Object = field(default_factory=dict)
 
     @property
@@ -91,6 +96,7 @@ class Run:
     status: RunStatus | str = RunStatus.QUEUED
     model: str = ""
     last_error: RunError | None = None
+    process: Json = field(default=None, compare=False)
     extra: Object = field(default_factory=dict)
 
     @classmethod

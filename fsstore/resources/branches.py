@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from copy import copy
@@ -9,11 +10,12 @@ from functools import partial
 
 from fsstore import codec, layout, tree
 from fsstore.disk import fs
-from fsstore.disk.follow import raw_lines_back
+from fsstore.disk.follow import raw_lines_back, whole_lines
 from fsstore.errors import CorruptError, MessageNotFoundError
 from fsstore.records.messages import Message, is_message, make_message, shown_id
 from fsstore.resources import stamp as stamps
 from fsstore.resources.index import Index, Provisional
+from fsstore.resources.lines import chain
 from fsstore.resources.tail import NeedIndex, Tail
 
 TYPE_CHECKING = False
@@ -100,11 +102,16 @@ class TreeReader:
 
     def length(self) -> int:
         """Count the messages of the current branch; none is decoded, and no index kept that was not kept before."""
-
-        def count(_: int, index: Index) -> int:
-            return len(index.tree.branch(index.tree.current()))
-
-        return self._reading(count, keep=False) or 0
+        opened = self._open()
+        if opened is None:
+            return 0
+        try:
+            counted = None if self.path in self._indexes else _length_of_chain(opened)
+            if counted is None:
+                counted = self.with_index(opened, lambda _, index: len(index.tree.branch(index.tree.current())), keep=False)
+            return counted
+        finally:
+            fs.close(opened)
 
     def any_on_branch(self, test: Callable[[Message], bool]) -> bool:
         """Say whether any message of the current branch passes a test; one at a time is in memory, and no index is kept."""
@@ -291,14 +298,13 @@ class TreeReader:
 
     def keep_stamp(self, mark: stamps.Stamp) -> None:
         """Keep the log's stamp, while the log is there and holds what the stamp says: it may have been rewritten since."""
-        opened = self._open()
-        if opened is None:
-            return
-        try:
-            if fs.read_at(opened, len(mark.tail), mark.length - len(mark.tail)) == mark.tail:
-                stamps.write(self._place.root, self._place.name, mark)
-        finally:
-            fs.close(opened)
+        with contextlib.suppress(OSError):  # a cache that cannot be kept is no reason to fail
+            opened = fs.open_read(self.path)
+            try:
+                if fs.read_at(opened, len(mark.tail), mark.length - len(mark.tail)) == mark.tail:
+                    stamps.write(self._place.root, self._place.name, mark)
+            finally:
+                fs.close(opened)
 
     # What writers ask
 
@@ -324,6 +330,17 @@ class TreeReader:
         if at == tree.NONE:
             raise MessageNotFoundError(message_id)
         return at
+
+
+def _length_of_chain(fd: int) -> int | None:
+    """Count the messages of a log that is one chain of them and nothing else; None where it is not."""
+    counted, newest = 0, b""
+    for data in whole_lines(fd):
+        ids = chain(data, newest)
+        if not ids:
+            return None
+        counted, newest = counted + len(ids), ids[-1]
+    return counted
 
 
 def _from_above(id: str, fd: int, index: Index) -> tuple[Index, int]:

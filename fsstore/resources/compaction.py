@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 
 from fsstore import codec
-from fsstore.records.messages import is_message, redacted
+from fsstore.records.messages import is_in_tree, is_message, redacted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Compacted:
         messages: Removed and cleared messages, of each of which only a stub stays.
         redacted: Messages whose line says what a redaction made of it from now on.
         duplicates: Records that stood there twice.
-        damaged: Places with bytes that are no record; the bytes are in quarantine.
+        damaged: Places with bytes that are in quarantine now: no record, or one that loses against another of its id.
         freed: By how many bytes the log is shorter.
     """
 
@@ -58,7 +58,7 @@ class Compaction:
 
     Attributes:
         data: The bytes that are left: each record once, ascending by id.
-        pieces: What is no record: its offset, its bytes, and why it is none.
+        pieces: What is no record, or loses against another of its id: its offset, its bytes, and why it goes.
         messages: How many messages became stubs.
         redacted: How many messages' lines became what a redaction says.
         duplicates: How many records stood there twice.
@@ -83,7 +83,7 @@ class Compaction:
         end = 0
         for piece in line.records:
             self._set_aside(at + end, raw[end : piece.start], reason)
-            self._take(piece.record, raw[piece.start : piece.end] + b"\n")
+            self._take(at + piece.start, piece.record, raw[piece.start : piece.end] + b"\n")
             end = piece.end
         self._set_aside(at + end, raw[end:], reason)
 
@@ -91,9 +91,9 @@ class Compaction:
         if rest.strip(b" \t\r\n\0~"):
             self.pieces.append((at, rest, reason))
 
-    def _take(self, record: Object, line: bytes) -> None:
+    def _take(self, at: int, record: Object, line: bytes) -> None:
         id = record["id"]
-        in_tree = is_message(record) or record.get("type") == "gone"
+        in_tree = is_in_tree(record)
         before = self._kept.get((id, in_tree))
         self.duplicates += before is not None
         if in_tree and id in self._folded.gone:
@@ -104,6 +104,8 @@ class Compaction:
             self.redacted += before is None and line != said
         elif record.get("type") == "redacted":
             line = self._redaction(record, line)
+        elif before is not None and line != before:
+            self.pieces.append((at, min(before, line), f"id {id} stands here twice, and this says something else"))
         self._kept[id, in_tree] = line if before is None else max(before, line)
 
     def _redaction(self, record: Object, line: bytes) -> bytes:

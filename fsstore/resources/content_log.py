@@ -9,7 +9,7 @@ from fsstore.disk.folding import Unfit, View
 from fsstore.records.enums import MessageRole, RunRating, RunType
 from fsstore.records.nested import Word, strange_words
 from fsstore.records.session_runs import ConversationTurn, RunContent, RunSummary
-from fsstore.resources.shapes import a_list, a_text, an_object, counts, take_by_type, texts
+from fsstore.resources.shapes import a_list, a_text, an_object, counts, numbers, take_by_type, texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ class ContentView(View):
 
     def _take_run(self, record: Object) -> None:
         an_object(record["content"])
-        self.tools, run = texts(record["tools"]), RunSummary.from_json({**an_object(record["summary"]), "id": record["id"]})
+        tools, run = texts(record["tools"]), _run({**an_object(record["summary"]), "id": record["id"]})
+        self.tools = tools
         self.runs[run.id] = run
 
     def _take_tools(self, record: Object) -> None:
@@ -104,7 +105,7 @@ class ContentView(View):
 
     def _take_rewind(self, record: Object) -> None:
         lengths, failed, entry = counts(record["lengths"]), texts(record["failed"]), a_text(record["entry_id"])
-        mark = RunSummary.from_json({**an_object(record["summary"]), "id": record["id"], "type": RunType.REWIND.value})
+        mark = _run({**an_object(record["summary"]), "id": record["id"], "type": RunType.REWIND.value})
         run_id, note = record["run_id"], a_text(record["note"])
         if run_id is not None:
             self._change(a_text(run_id), note=note)
@@ -129,6 +130,14 @@ class ContentView(View):
                 del turns[length:]
                 if not turns:
                     del self.histories[panel]
+
+
+def _run(summary: Object) -> RunSummary:
+    """Make a run of its summary; what is counted with must be what it should be."""
+    run = RunSummary.from_json(summary)
+    texts([*a_list(run.models), run.prompt_hash, run.prompt_preview, run.config_hash])
+    numbers(run.costs_usd)
+    return run
 
 
 class WholeContentView(ContentView):

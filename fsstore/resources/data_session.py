@@ -5,6 +5,7 @@ from __future__ import annotations
 from fsstore import clock
 from fsstore.disk.workdir import WorkDirectory
 from fsstore.resources.histories import Histories
+from fsstore.resources.recipes import recipe_hash
 from fsstore.resources.rewind import RewindStack
 from fsstore.resources.run_checkpoint import RunCheckpoint
 from fsstore.resources.session_files import SessionFiles
@@ -74,16 +75,18 @@ class DataSession:
         """Keep a run, with the recipe that it had.
 
         Raises:
-            ValueError: Something that JSON cannot hold exactly; nothing of the run was written.
+            ValueError: Something that JSON cannot hold exactly, or of another type than belongs there; nothing was written.
 
         On disk: recipes/<hash>.json and recipe.md where they change; the run is one line of session_content.jsonl.
         Crash: The run is there whole, or not at all.
         Concurrency: Runs of several processes are all there.
         """
         names = list(tools)
-        config_hash = self._recipes.put(self.recipe.snapshot(names))
+        recipe = self.recipe.snapshot(names)
+        run = self.runs.prepared(prompt, responses, collector, names, recipe_hash(recipe))
+        self._recipes.put(recipe)
         self.recipe.keep_text()
-        self.runs.add(prompt, responses, collector, names, config_hash)
+        self.runs.add(run)
 
     def snapshot(self) -> RecipeSnapshot:
         """Give the active recipe with the tools that were active last; see `SessionRecipe.snapshot`."""

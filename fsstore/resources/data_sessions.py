@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from fsstore import clock, layout
-from fsstore.codec import read_line
 from fsstore.disk import document, fs
-from fsstore.disk.follow import raw_lines_back
+from fsstore.disk.follow import last_id
 from fsstore.errors import AmbiguousPrefixError, CorruptError, SessionNotFoundError
 from fsstore.resources.content_log import ContentView
 from fsstore.resources.data_session import DataSession
@@ -150,17 +149,4 @@ class DataSessions:
         """Give what orders a session among others: the id of its last record, else of the write that began it."""
         place = self._threads.handle(id).place
         began = (document.read_newest(path) for path in (place.path(layout.SESSION), place.meta))
-        return _last_id(place.path(layout.CONTENT)) or next(filter(None, began), "")
-
-
-def _last_id(path: str) -> str:
-    """Give the id of the last record of a log, empty where there is none."""
-    try:
-        fd = fs.open_read(path)
-    except FileNotFoundError:
-        return ""
-    try:
-        lines = (read_line(raw) for _, raw in raw_lines_back(fd, fs.fstat(fd).st_size))
-        return next((line.records[-1].record["id"] for line in lines if line.records), "")
-    finally:
-        fs.close(fd)
+        return last_id(place.path(layout.CONTENT)) or next(filter(None, began), "")

@@ -6,7 +6,8 @@ from fsstore import clock, codec, layout
 from fsstore.disk import document, fs
 from fsstore.disk.folding import View
 from fsstore.disk.log import Log
-from fsstore.errors import CorruptError
+from fsstore.errors import CorruptError, InvalidNameError
+from fsstore.resources.place import Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,16 +43,62 @@ class Deletions:
     def delete(self, thread: ThreadHandle) -> None:
         """Remember that a thread is deleted, and move it to the trash.
 
-        On disk: A line in the session index with all that was seen of the thread, synced; then the directory is renamed.
+        On disk: The place in the trash; a line in the session index with all that was seen of the thread, synced; then the
+            directory is renamed.
         """
-        self._move_away(thread, self._index.note_deletion(thread.id, self.seen(thread)))
+
+        def prepare(deletion: str) -> None:
+            self._root.trash_place(thread.directory, deletion)  # a full disk refuses here, before anything is noted
+
+        self._move_away(thread, self._index.note_deletion(thread.id, self.seen(thread), prepare))
 
     def finish(self, thread: ThreadHandle) -> None:
-        """Move a thread to the trash whose deletion a dead process noted, unless somebody wrote to it since."""
-        last = self._index.deletions_of(thread.id)[-1]
-        if all(last.get(name) == value for name, value in self.seen(thread).items()):
-            self._index.confirm()
-            self._move_away(thread, last["id"])
+        """Move a thread to the trash that a dead process was deleting, or restoring, unless somebody wrote to it since."""
+        seen = self.seen(thread)
+        for row in self._index.deletions_of(thread.id):
+            if all(row.get(name) == value for name, value in seen.items()):
+                self._index.confirm()
+                self._move_away(thread, row["id"])
+                return
+
+    def restore(self, thread: ThreadHandle, deletion: str, fields: Object) -> None:
+        """Bring a thread back from the trash to its place, where nothing stands.
+
+        Args:
+            thread: Its handle.
+            deletion: The id of the deletion. Those of the same thread that came later are taken back with it: they saw more.
+            fields: Its meta.json, as far as that can be read.
+
+        On disk: A line in the session index with its name, if it has one; the directory is renamed, and both above it are
+            synced; then a line in the session index that takes the deletion back, synced.
+        """
+        name, path, time = (fields.get(key) for key in ("name", "rollout_path", "updated_at"))
+        if isinstance(name, str):
+            self._index.note(thread.id, name, time if type(time) is int else 0, path if isinstance(path, str) else None)
+        # Who held a log open when the thread was deleted must not take its entry, unsynced still, for a synced one.
+        with self._root.distrusted(thread.messages.path, *map(thread.place.path, _LOGS)):
+            self._root.move_from_trash(thread.directory, deletion)
+        self.take_back(thread.id, deletion)
+
+    def take_back(self, thread_id: str, deletion: str) -> None:
+        """Have a deletion, and those of the same thread that came later, count nowhere any more."""
+        later = {row["id"] for row in self._index.deletions_of(thread_id) if row["id"] > deletion}
+        self._index.note_restoration(thread_id, sorted({deletion, *later}))
+
+    def saw(self, path: str, ids: tuple[str, ...]) -> bool:
+        """Say whether a deletion that counts took along the records of an append to the log at a path.
+
+        It saw the log under its lock: what it did not see was written to what began under the same id later.
+        """
+        directory, _, file = path.rpartition("/")
+        rows = [row for id, rows in self._index.deletions().items() if self._is_at(id, directory) for row in rows]
+        return any(ids[-1] <= row["greatest"].get(file, "") for row in rows if isinstance(row.get("greatest"), dict))
+
+    def _is_at(self, id: str, directory: str) -> bool:
+        try:
+            return Place(self._root, id).directory == directory
+        except InvalidNameError:
+            return False
 
     def begin_after(self, thread: ThreadHandle, version: str | None) -> str | None:
         """Make a thread's directory ready for a new thread of an id that may have been deleted before.

@@ -203,7 +203,7 @@ class Goal:
             shown = None if old is None else self._shown(old, self.usage.sums(_epoch(old)))
             goal = change(shown)
             fields = _begun(goal.over(old), clock.new_id())
-            if old and shown and shown.status == goal.status:
+            if old and "status" in old and shown and shown.status == goal.status:
                 fields["status"] = old["status"]  # an unknown one is kept, though it reads as paused
             if old and shown and shown.goal_id == goal.goal_id and _sums_of(shown) == _sums_of(goal):
                 fields["base"] = old["base"]

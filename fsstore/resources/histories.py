@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from fsstore import codec
 from fsstore.records.nested import plain
-from fsstore.resources.shapes import counts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ class Histories:
         self._files = files
 
     def all(self) -> dict[str, list[ConversationTurn]]:
-        """Give each panel's turns, oldest first; a panel without any is not there."""
+        """Give each panel's turns, oldest first; a panel whose last turn was cut is not there."""
         with self._files.content.reading() as view:
             return {panel: list(turns) for panel, turns in view.histories.items()}
 
@@ -55,7 +53,7 @@ class Histories:
             lengths.update({panel: len(view.histories.get(panel, ())) for panel in panel_ids})
             return fields
 
-        fields = checked({"type": "turns", "prompt": user_prompt, "answers": answers})
+        fields = self._files.content.checked({"type": "turns", "prompt": user_prompt, "answers": answers})
         if answers:
             self._files.append(describe)
         else:
@@ -70,7 +68,8 @@ class Histories:
         Crash: The old histories or the new ones.
         Concurrency: The last one counts, whole.
         """
-        fields = checked({"type": "histories", "histories": {panel: plain(list(turns)) for panel, turns in histories.items()}})
+        said = {panel: plain(list(turns)) for panel, turns in histories.items()}
+        fields = self._files.content.checked({"type": "histories", "histories": said})
         self._files.append(lambda _: fields)
 
     def truncate(self, lengths: Mapping[str, int]) -> None:
@@ -83,7 +82,7 @@ class Histories:
         Crash: As `set`.
         Concurrency: Turns that another process adds later stay.
         """
-        fields = {"type": "truncation", "lengths": checked_lengths(lengths)}
+        fields = self._files.content.checked({"type": "truncation", "lengths": dict(lengths)})
         self._files.append_if(lambda view: fields if shortens(view, lengths) else None)
 
     def clear(self) -> None:
@@ -95,28 +94,6 @@ class Histories:
         """
         fields: Object = {"type": "histories", "histories": {}}
         self._files.append_if(lambda view: fields if view.histories else None)
-
-
-def checked(fields: Object) -> Object:
-    """Give the fields of a record back.
-
-    Raises:
-        ValueError: They hold what JSON cannot.
-    """
-    codec.check_json(fields, f"the {fields['type']}")
-    return fields
-
-
-def checked_lengths(lengths: Mapping[str, int]) -> dict[str, int]:
-    """Give lengths by panel back.
-
-    Raises:
-        ValueError: One of them is no integer of 0 or more.
-    """
-    try:
-        return counts(checked({"type": "lengths", "lengths": dict(lengths)})["lengths"])
-    except TypeError as error:
-        raise ValueError(f"lengths: {error}") from None
 
 
 def shortens(view: ContentView, lengths: Mapping[str, int]) -> bool:

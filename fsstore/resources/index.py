@@ -8,8 +8,9 @@ from array import array
 from fsstore import clock, codec, tree
 from fsstore.codec import Damage, may_be_glued
 from fsstore.disk import fs
+from fsstore.disk.folding import twin
 from fsstore.disk.follow import Follower, raw_lines, read_new
-from fsstore.records.messages import given_id_of, has_body, is_message, redacted
+from fsstore.records.messages import given_id_of, has_body, is_in_tree, is_message, redacted
 from fsstore.resources.lines import HEAD, PARENT, ROLE, ROOT_ROLE
 
 TYPE_CHECKING = False
@@ -69,6 +70,7 @@ class Index:
         self._newest = b""
         self._changed = 0
         self._last_is_message = False
+        self._last: Object = {}
         self._young: dict[bytes, int] = {}
         self._old: dict[bytes, int] = {}
 
@@ -171,8 +173,11 @@ class Index:
         self._newest = id
         kind = record.get("type")
         at = self._find(fd, id) if again else tree.NONE
-        if again:
-            self.damage.append(Damage(offset, "duplicate-id", f"id {record['id']} stands here twice"))
+        if again and is_in_tree(record) != is_in_tree(self._last):
+            self.damage.append(Damage(offset, "shared-id", f"a message and another record have the id {record['id']}"))
+        elif again:
+            self.damage.append(twin(offset, record["id"], same=record == self._last))
+        self._last = record
         if kind is not None and kind != "gone":
             self._apply(fd, offset, length, kind, record)
             if at == tree.NONE:
@@ -207,10 +212,16 @@ class Index:
             if here > there:
                 self.offsets[at], self.lengths[at] = offset, length
                 self.tree.parents[at] = self._parent_of(fd, record, offset)
-                self.given = {given: place for given, place in self.given.items() if place != at}
+                self._forget_given(at)
                 self._add_keys(fd, at, offset, record)
             elif record.get("replaces") is not None:
                 self._remove(self._named(fd, record["replaces"], offset))
+
+    def _forget_given(self, at: int) -> None:
+        """Have the given id of the newest message be that of the one that had it before, if any."""
+        older = self.older_given.pop(at, tree.NONE)
+        places = {given: older if place == at else place for given, place in self.given.items()}
+        self.given = {given: place for given, place in places.items() if place != tree.NONE}
 
     def _add_keys(self, fd: int, at: int, offset: int, record: Object) -> None:
         given = given_id_of(record)
@@ -225,7 +236,8 @@ class Index:
         parent = record.get("parent_id")
         if parent is None:
             return tree.NONE
-        return self._find_parent(fd, str(parent).encode("utf-8", "replace"), record["id"].encode(), offset)
+        text = parent if isinstance(parent, str) else codec.shown(parent)
+        return self._find_parent(fd, text.encode("utf-8", "replace"), record["id"].encode(), offset)
 
     def _apply(self, fd: int, offset: int, length: int, kind: Json, record: Object) -> None:
         if kind == "leaf":
@@ -244,11 +256,11 @@ class Index:
                 self.damage.append(Damage(offset, "dangling", "it names no list of messages"))
                 return
             for leaf in named:
-                self.tree.clear(self.find_record(fd, str(leaf)))
+                self.tree.clear(self.find_record(fd, leaf if isinstance(leaf, str) else ""))
         else:
             codec.check_type(record)
             self.plain = False
-            self.damage.append(Damage(offset, "unknown-type", f"a record of unknown type {str(kind)[:60]!r}"))
+            self.damage.append(Damage(offset, "unknown-type", f"a record of unknown type {codec.shown(kind)}"))
 
     def _remove(self, at: int) -> None:
         self.plain = False
@@ -267,7 +279,7 @@ class Index:
     def _named(self, fd: int, id: Json, offset: int) -> int:
         at = self.find_record(fd, id) if isinstance(id, str) else tree.NONE
         if at == tree.NONE:
-            self.damage.append(Damage(offset, "dangling", f"it names message {str(id)[:60]!r}, which is not here"))
+            self.damage.append(Damage(offset, "dangling", f"it names message {codec.shown(id)}, which is not here"))
         return at
 
     def _find_parent(self, fd: int, parent: bytes, id: bytes, offset: int) -> int:
@@ -344,7 +356,7 @@ class Index:
     def checked(self, fd: int, at: int, raw: bytes) -> Object:
         """Decode the line of a position, as the message is now; raise `Provisional` where it is no message after all."""
         record = _decode(raw)
-        if not self.exact and (not is_message(record) or (raw[94:104] == ROLE and not _LATE_KEYS.isdisjoint(record))):
+        if not self.exact and not (is_message(record) and _is_as_placed(raw, record)):
             raise Provisional("no message, or one with keys out of their place")
         return redacted(record, self.redaction_at(fd, at)) if at in self.redacted else record
 
@@ -371,6 +383,17 @@ def _decode(raw: bytes) -> Object:
         return codec.decode_object(raw)
     except ValueError as error:
         raise Provisional(str(error)) from None
+
+
+def _is_as_placed(raw: bytes, record: Object) -> bool:
+    """Say whether a line, decoded, says what its first bytes said of it."""
+    if raw[94:104] == ROLE:
+        parent = raw[58:94].decode("latin-1")
+    elif raw[43:70] == ROOT_ROLE:
+        parent = None
+    else:
+        return True  # it was decoded when it was placed
+    return record["parent_id"] == parent and _LATE_KEYS.isdisjoint(record)
 
 
 def _text(id: bytes) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from fsstore import codec
+from operator import lt
+
+from fsstore import clock, codec
 
 #: How a line begins and goes on whose only keys before `role` are `id` and `parent_id`.
 HEAD, PARENT, ROLE = b'{"id":"', b'","parent_id":"', b'","role":"'
 ROOT_ROLE = b'","parent_id":null,"role":"'
 _CLOSED = ord("}")
+_LAST_ID = clock.LAST_ID.encode()
 
 
 def is_usual(raw: bytes) -> bool:
@@ -18,6 +21,29 @@ def is_usual(raw: bytes) -> bool:
         and (raw[43:70] == ROOT_ROLE or (raw[43:58] == PARENT and raw[94:104] == ROLE))
         and not codec.may_be_glued(raw)
     )
+
+
+def chain(data: bytes, newest: bytes) -> list[bytes]:
+    """Give the ids of some lines, if all are whole messages in the usual form, each below the one before and younger.
+
+    If not, none.
+
+    Args:
+        data: Whole lines, one at least.
+        newest: The id of the message before them, which the first one must be below; empty where it must be a root.
+    """
+    lines = data.split(b"\n")
+    if lines.pop():
+        return []
+    ids = [line[7:43] for line in lines]
+    above = [newest, *ids[:-1]]
+    heads = [HEAD + id + PARENT + parent + ROLE for id, parent in zip(ids, above, strict=True)]
+    if not newest:
+        heads[0] = HEAD + ids[0] + ROOT_ROLE
+    if not (all(map(bytes.startswith, lines, heads)) and all(map(lt, above, ids)) and ids[-1] <= _LAST_ID):
+        return []
+    whole = {line[-1] for line in lines} == {_CLOSED} and {line.rfind(codec.QUOTED_ID) for line in lines} == {1}
+    return ids if whole else []  # a line whose last such key is not its first one may hold a second record
 
 
 def last_usual(data: bytes, begin: int, newest: bytes) -> int:

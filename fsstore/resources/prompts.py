@@ -5,7 +5,6 @@ from __future__ import annotations
 from fsstore import clock, layout
 from fsstore.disk.folding import View
 from fsstore.errors import FormatError
-from fsstore.resources.histories import checked
 from fsstore.resources.limits import checked_limit
 from fsstore.resources.shapes import a_text, take_by_type
 from fsstore.resources.viewed_log import ViewedLog
@@ -69,7 +68,5 @@ class Prompts:
         Crash: The prompt is noted, or not.
         Concurrency: Prompts of several processes are all noted; what the newest one is, is looked at under the lock.
         """
-        if not isinstance(prompt, str):
-            raise ValueError(f"a prompt must be a string, not {type(prompt).__name__}")
-        fields = checked({"type": "prompt", "prompt": prompt, "at": clock.now()})
+        fields = self._log.checked({"type": "prompt", "prompt": prompt, "at": clock.now()})
         return bool(self._log.append(lambda view: fields if view.prompts[-1:] != [prompt] else None))

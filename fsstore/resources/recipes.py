@@ -114,7 +114,7 @@ def flaw(fields: Json) -> str | None:
     if not isinstance(fields.get("recipe"), dict):
         return "it holds no recipe"
     try:
-        same = recipe_hash(_recipe(fields)) == fields["id"]
+        same = recipe_hash(_recipe(fields)) == fields.get("id")
     except (ValueError, TypeError):
         same = False
     return None if same else "the recipe is not the one that its hash names"

@@ -53,16 +53,20 @@ def snapshot_files(
 def kept_files(snapshots: Sequence[FileSnapshot], work: WorkDirectory) -> list[Object]:
     """Give snapshots as a log keeps them, each with the hash of the file as it is now.
 
-    A file that still is as its snapshot says was not written yet; what it will be is not known then, and no hash is kept.
+    Of several snapshots of one file the first counts: it is how the file was before the run wrote to it again. A file that
+    still is as its snapshot says was not written yet; what it will be is not known then, and no hash is kept.
 
     Raises:
         ValueError: A path leads outside the working directory.
         OSError: A file cannot be read.
     """
-    rows = []
+    rows: dict[str, Object] = {}
     for snapshot in snapshots:
         below = work.below(snapshot.path)
+        if below in rows:
+            continue
         row: Object = {"path": below}
+        rows[below] = row
         if not snapshot.did_not_exist:
             row["content"] = binascii.b2a_base64(snapshot.content, newline=False).decode()
             if snapshot.mode is not None:
@@ -70,8 +74,7 @@ def kept_files(snapshots: Sequence[FileSnapshot], work: WorkDirectory) -> list[O
         old, now = _Kept.of(row), work.read(below)
         if (now and now[0]) != old.data:
             row["after"] = _hash(now and now[0])
-        rows.append(row)
-    return rows
+    return list(rows.values())
 
 
 def _hash(data: bytes | None) -> str | None:

@@ -6,7 +6,6 @@ from fsstore import clock
 from fsstore.errors import StoreError
 from fsstore.records.rewind import RewindResult
 from fsstore.records.session_runs import RunSummary, prompt_hash
-from fsstore.resources.histories import checked, checked_lengths
 from fsstore.resources.limits import whole
 from fsstore.resources.restoring import Restoring, kept_files
 
@@ -52,16 +51,16 @@ class RewindStack:
         Crash: The entry is there, or not.
         Concurrency: The entries of several processes are all there, the last one uppermost.
         """
-        fields = {
+        said = {
             "type": "push",
             "prompt": entry.prompt,
-            "lengths": checked_lengths(entry.history_lengths),
+            "lengths": dict(entry.history_lengths),
             "feed_index": whole("feed_index", entry.feed_index),
             "run_id": entry.run_id,
             "files": kept_files(entry.file_snapshots, self._work),
             "at": clock.now(),
         }
-        checked(fields)
+        fields = self._files.rewind.checked(said)
         return self._files.write(lambda: self._files.rewind.append(lambda _: fields))[0]
 
     def push_files(self, snapshots: Sequence[FileSnapshot]) -> None:
@@ -79,7 +78,7 @@ class RewindStack:
         """
         if not snapshots or not self:
             return
-        files = checked({"type": "snapshots", "files": kept_files(snapshots, self._work)})
+        files = self._files.rewind.checked({"type": "snapshots", "files": kept_files(snapshots, self._work)})
 
         def describe(view: RewindView) -> Object | None:
             entries = self._entries(view)

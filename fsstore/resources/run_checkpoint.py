@@ -62,8 +62,10 @@ class RunCheckpoint:
 
         On disk: As `save`.
         Crash: As `save`.
-        Concurrency: `make` is called under the lock: no change of another process is lost.
+        Concurrency: `make` is called under the lock, and once before it, so that no session is begun for what is refused: no
+            change of another process is lost.
         """
+        _fields(make(None))
         self._files.write(lambda: self._change(make))
 
     def clear(self) -> bool:
@@ -99,10 +101,8 @@ class RunCheckpoint:
         with place.lock_existing():
             before = document.read_any(self.path)
             there = before is not None and before.get("deleted") is not True
-            checkpoint = make(self._checked(before) if before is not None and there else None)
-            if not checkpoint.responses:
-                raise ValueError("a checkpoint holds at least one response")
-            document.write(place.root, self.path, {**checkpoint.over(None), "id": place.id}, before)
+            fields = _fields(make(self._checked(before) if before is not None and there else None))
+            document.write(place.root, self.path, {**fields, "id": place.id}, before)
 
     def _checked(self, fields: Object) -> Checkpoint:
         wrong = flaw(fields)
@@ -151,6 +151,19 @@ class CheckpointSaver:
         known = {one.model_id: one for one in (*same.responses, snapshot)}
         order = dict.fromkeys((*same.adapter_ids, *self._adapter_ids))
         return replace(same, adapter_ids=list(order), responses=[known[id] for id in order if id in known])
+
+
+def _fields(checkpoint: Checkpoint) -> Object:
+    """Give a checkpoint as its document says it.
+
+    Raises:
+        ValueError: It holds no response, what JSON cannot hold, or what `flaw` would find.
+    """
+    fields = checkpoint.over(None)
+    wrong = flaw(fields) if checkpoint.responses else "it must hold at least one response"
+    if wrong:
+        raise ValueError(f"this is no checkpoint: {wrong}")
+    return fields
 
 
 def flaw(fields: Json) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from fsstore import clock, codec, layout
-from fsstore.disk import document
+from fsstore.disk import document, fs
 from fsstore.disk.collection import Collection
 from fsstore.errors import (
     AlreadyExistsError,
@@ -81,7 +81,7 @@ class Runs:
             raise ValueError(f"run {info.id} names thread {info.thread_id}, not {self.thread_id}")
         fields = info.over(None)
         with self._place.lock_existing():
-            self._documents.create(info.id, fields, lambda: AlreadyExistsError("run", info.id))
+            self._documents.create(info.id, {**fields, **_process(info.status)}, lambda: AlreadyExistsError("run", info.id))
         return self.handle(info.id)
 
     def handle(self, id: str) -> RunHandle:
@@ -183,7 +183,7 @@ class RunHandle:
             info = _run(old, self._runs.thread_id)
             if info.is_terminal and not force:
                 raise RunInTerminalStateError(self.id, str(info.status))
-            return {"status": str(_status(status)), "last_error": problem}
+            return {"status": str(_status(status)), "last_error": problem, **_process(status)}
 
         with self._place.lock():
             fields = self._documents.update(self.id, change, lambda: RunNotFoundError(self.id))
@@ -311,6 +311,11 @@ class Steps:
 
     def _step(self, fields: Object) -> StepInfo:
         return StepInfo.from_json({"thread_id": self.thread_id, "run_id": self.run_id, **document.content(fields)})
+
+
+def _process(status: RunStatus | str) -> Object:
+    """Give what `status.json` says of who works on a run: how `check` tells a run that its process left behind."""
+    return {"process": {"host": fs.host(), "pid": fs.pid()}} if status == RunStatus.IN_PROGRESS else {}
 
 
 def _status(status: RunStatus | str) -> RunStatus | str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeAlias
 
-    from fsstore.codec import Object
+    from fsstore.codec import Json, Object
     from fsstore.disk.log import Made
     from fsstore.disk.root import Root
     from fsstore.disk.writer import Writer
@@ -32,7 +32,7 @@ class IndexView(View):
     """What the index says.
 
     Attributes:
-        deletions: The records of deletion by thread id, oldest first.
+        deletions: The records of deletion by thread id, oldest first, but of those that were taken back.
         names: The record that names a thread last, by thread id: the newest by `updated_at`, of one time the greater id.
         spoken: The ids of the threads that ever had a name, by the name case-folded.
     """
@@ -48,14 +48,17 @@ class IndexView(View):
         self.spoken = {}
 
     def take(self, record: Object) -> None:
-        """Keep a name or a deletion."""
+        """Keep a name or a deletion, or forget those deletions that were taken back."""
         kind, thread_id = record.get("type"), record.get("thread_id")
-        if kind not in (None, "deleted"):
-            raise Unfit("unknown-type", f"a record of unknown type {str(kind)[:60]!r}")
+        if kind not in (None, "deleted", "restored"):
+            raise Unfit("unknown-type", f"a record of unknown type {codec.shown(kind)}")
         if not isinstance(thread_id, str):
             raise Unfit("bad-record", "it names no thread")
         if kind == "deleted":
             self.deletions.setdefault(thread_id, []).append(record)
+            return
+        if kind == "restored":
+            self._take_back(thread_id, record.get("deletion_ids"))
             return
         name, time, path = record.get("thread_name"), record.get("updated_at"), record.get("rollout_path")
         if not (isinstance(name, _TEXT) and type(time) is int and isinstance(path, _TEXT)):
@@ -65,6 +68,13 @@ class IndexView(View):
             self.names[thread_id] = record
         if name is not None:
             self.spoken.setdefault(name.casefold(), set()).add(thread_id)
+
+    def _take_back(self, thread_id: str, ids: Json) -> None:
+        if not isinstance(ids, list):
+            raise Unfit("bad-record", "it names no deletions")
+        left = [row for row in self.deletions.pop(thread_id, ()) if row["id"] not in ids]
+        if left:
+            self.deletions[thread_id] = left
 
 
 class DeletionView(IndexView):
@@ -138,16 +148,32 @@ class SessionIndex:
             lines = codec.encode_lines([{"id": id, **row} for id, row in zip(ids, rows, strict=True)])
             self._root.replace(self.path, lines, sync_directory=True)
 
-    def note_deletion(self, thread_id: str, seen: Object) -> str:
+    def note_deletion(self, thread_id: str, seen: Object, prepare: Callable[[str], object]) -> str:
         """Note that a thread is deleted, with all that was seen of it; give the id of the record.
 
-        The caller holds the lock of the index. Synced at either durability, since what follows moves data away.
+        The caller holds the lock of the index. `prepare` is given the id before anything is noted, and may refuse.
+        Synced at either durability, since what follows moves data away.
         """
         self._begin()
         fields = {"type": "deleted", "thread_id": thread_id, **seen}
-        writer, _, ids = self._log.append_locked(lambda writer: _line(writer, fields))
+
+        def make(writer: Writer) -> Made:
+            made = _line(writer, fields)
+            prepare(made[1][0])
+            return made
+
+        writer, _, ids = self._log.append_locked(make)
         self._log.sync_locked(writer, ids, always=True)
         return ids[0]
+
+    def note_restoration(self, thread_id: str, deletion_ids: list[str]) -> None:
+        """Note that deletions of a thread are taken back, and count nowhere any more.
+
+        The caller holds the lock of the index. Synced at either durability: what is back must not be deleted again.
+        """
+        fields = {"type": "restored", "thread_id": thread_id, "deletion_ids": deletion_ids}
+        writer, _, ids = self._log.append_locked(lambda writer: _line(writer, fields))
+        self._log.sync_locked(writer, ids, always=True)
 
     def confirm(self) -> None:
         """Sync the index: a deletion that a dead process noted may not have reached the medium yet.
@@ -157,14 +183,14 @@ class SessionIndex:
         self._log.sync_locked(self._log.writer(), (), always=True)
 
     def deletions(self) -> dict[str, list[Object]]:
-        """Give the records of deletion by thread id, oldest first; only what is new in the index is read."""
+        """Give the records of deletion that count, by thread id, oldest first; only what is new in the index is read."""
         view = self._deletions
         with view.mutex:
             view.refresh()
             return dict(view.deletions)
 
     def deletions_of(self, thread_id: str) -> list[Object]:
-        """Give the records of a thread's deletions, oldest first."""
+        """Give the records of a thread's deletions that count, oldest first."""
         view = self._deletions
         with view.mutex:
             view.refresh()

@@ -8,6 +8,7 @@ from math import isfinite
 from fsstore import clock, layout
 from fsstore.disk import document, fs
 from fsstore.errors import CorruptError
+from fsstore.records.base import Record
 from fsstore.records.recipes import RecipeConstraints, RecipeSnapshot
 from fsstore.resources.recipe_text import markdown
 
@@ -115,11 +116,7 @@ class SessionRecipe:
         Raises:
             CorruptError: It cannot be read.
         """
-        fields = document.read(self.path) or {}
-        wrong = flaw(fields)
-        if wrong:
-            raise CorruptError(self.path, wrong)
-        return fields
+        return self._checked(document.read(self.path) or {})
 
     def keep_text(self) -> None:
         """Write the active recipe as text, where there is one that was not written yet.
@@ -150,10 +147,16 @@ class SessionRecipe:
         place = self._files.place
         with place.lock_existing():
             before = document.read_any(self.path)
-            old = document.content(before) if before else {}
+            old = self._checked(document.content(before) if before else {})
             new = {"created_at": clock.now(), **change(old), "id": place.id}
             if new != old:
                 document.write(place.root, self.path, new, before)
+
+    def _checked(self, fields: Object) -> Object:
+        wrong = flaw(fields)
+        if wrong:
+            raise CorruptError(self.path, wrong)
+        return fields
 
 
 def flaw(fields: Json) -> str | None:
@@ -162,19 +165,22 @@ def flaw(fields: Json) -> str | None:
 
 
 def _or_none(part: Part | None) -> Part | None:
-    """Give a part of a recipe that says anything."""
-    return part if part is not None and part.to_json() else None
+    """Give a part of a recipe that says anything; one that is no record as it is."""
+    return part if not isinstance(part, Record) or part.to_json() else None
 
 
 def _with_duration(constraints: RecipeConstraints | None) -> RecipeConstraints | None:
     """Give constraints with the time-out as text."""
-    if constraints is None or not isinstance(constraints.timeout, (int, float)) or not isfinite(constraints.timeout):
+    timeout = constraints.timeout if isinstance(constraints, RecipeConstraints) else None
+    if constraints is None or not isinstance(timeout, (int, float)) or not isfinite(timeout):
         return constraints
-    return replace(constraints, timeout=duration(constraints.timeout))
+    return replace(constraints, timeout=duration(timeout))
 
 
 def duration(seconds: float) -> str:
     """Spell a duration as recipes do: `5m0s`, `1h0m0.5s`."""
+    if seconds < 0:
+        return f"-{duration(-seconds)}"
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(int(minutes), 60)
     tail = f"{rest:.9f}".rstrip("0").rstrip(".") + "s"

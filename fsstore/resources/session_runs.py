@@ -14,7 +14,6 @@ from fsstore.records.session_runs import (
     preview,
     prompt_hash,
 )
-from fsstore.resources.histories import checked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,15 +44,15 @@ class SessionRuns:
     def __init__(self, files: SessionFiles) -> None:
         self._files = files
 
-    def add(
+    def prepared(
         self,
         prompt: str,
         responses: Sequence[ModelResponse],
-        collector: Events | None = None,
-        tools: Iterable[str] = (),
-        config_hash: str = "",
-    ) -> None:
-        """Keep a run: its summary, all that was said, and the tools that were active.
+        collector: Events | None,
+        tools: list[str],
+        config_hash: str,
+    ) -> Object:
+        """Give a run as `add` takes it: its summary, all that was said, and the tools that were active.
 
         Args:
             prompt: What was asked.
@@ -63,11 +62,7 @@ class SessionRuns:
             config_hash: The hash of the recipe.
 
         Raises:
-            ValueError: Something that JSON cannot hold exactly; nothing was written.
-
-        On disk: One line at the end of session_content.jsonl, in one write.
-        Crash: The run is there whole, or not at all.
-        Concurrency: Runs of several processes are all there.
+            ValueError: Something that JSON cannot hold exactly, or of another type than belongs there.
         """
         hash = prompt_hash(prompt)
         summary = RunSummary(
@@ -78,9 +73,17 @@ class SessionRuns:
             **_sums(responses),
         )
         content = RunContent(prompt=prompt, prompt_hash=hash, models=[_content_of(one, collector) for one in responses])
-        said = {"summary": summary.to_json(), "content": content.to_json(), "tools": list(tools)}
-        fields = checked({"type": "run", **said})
-        self._files.append(lambda _: fields)
+        said = {"summary": summary.to_json(), "content": content.to_json(), "tools": tools}
+        return self._files.content.checked({"type": "run", **said})
+
+    def add(self, run: Object) -> None:
+        """Keep a run.
+
+        On disk: One line at the end of session_content.jsonl, in one write.
+        Crash: The run is there whole, or not at all.
+        Concurrency: Runs of several processes are all there.
+        """
+        self._files.append(lambda _: run)
 
     def note(self, note: str) -> None:
         """Put a note in the place of that of the last run; without any run nothing happens.
@@ -113,7 +116,7 @@ class SessionRuns:
         Crash: The old names or the new ones.
         Concurrency: The last ones count.
         """
-        fields = checked({"type": "tools", "names": list(names)})
+        fields = self._files.content.checked({"type": "tools", "names": list(names)})
         self._files.append(lambda _: fields)
 
     def content(self) -> SessionContent:
@@ -127,7 +130,7 @@ class SessionRuns:
             return described(view, self._files.place.id, created_at)
 
     def _say(self, said: Object) -> None:
-        checked(said)
+        self._files.content.checked(said)
 
         def describe(view: ContentView) -> Object | None:
             run = view.last_run()

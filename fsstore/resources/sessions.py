@@ -77,7 +77,7 @@ class Sessions:
         for info, time in self._threads.dated(candidates, archived=True):
             if len(found) == query.limit:
                 break
-            messages = self._threads.handle(info.id).messages
+            messages = self._threads.reader(info.id)
             if words.are_in(info.id) or messages.any_on_branch(lambda one: words.are_in(text_of(one.content))):
                 found.append(self._metadata(info, time))
         return found
@@ -224,7 +224,7 @@ class Sessions:
             name=info.name,
             created_at=info.created_at,
             last_activity=time,
-            message_count=self._threads.handle(info.id).messages.length(),
+            message_count=self._threads.reader(info.id).length(),
         )
 
     def _state(self, id: str) -> SessionState | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fsstore import codec
 from fsstore.disk.folding import Unfit
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ def take_by_type(record: Object, takes: Mapping[str, Callable[[Object], None]]) 
     kind = record.get("type")
     take = takes.get(kind) if isinstance(kind, str) else None
     if take is None:
-        raise Unfit("unknown-type", f"a record of unknown type {str(kind)[:60]!r}")
+        raise Unfit("unknown-type", f"a record of unknown type {codec.shown(kind)}")
     try:
         take(record)
     except (KeyError, TypeError, ValueError) as error:
@@ -51,7 +52,7 @@ def a_text(value: Json) -> str:
 def a_count(value: Json) -> int:
     """Give a value that is an integer of 0 or more."""
     if type(value) is not int or value < 0:
-        raise TypeError(f"{value!r} where an integer of 0 or more belongs")
+        raise TypeError(f"{codec.shown(value)} where an integer of 0 or more belongs")
     return value
 
 
@@ -63,3 +64,11 @@ def texts(value: Json) -> list[str]:
 def counts(value: Json) -> dict[str, int]:
     """Give a value that is an object of integers of 0 or more."""
     return {name: a_count(count) for name, count in an_object(value).items()}
+
+
+def numbers(value: Json) -> dict[str, float]:
+    """Give a value that is an object of numbers."""
+    for name, number in an_object(value).items():
+        if type(number) not in (int, float):
+            raise TypeError(f"{number!r} for {name} where a number belongs")
+    return value  # type: ignore[no-any-return]  # it was looked at

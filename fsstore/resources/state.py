@@ -28,13 +28,8 @@ class State:
         Raises:
             CorruptError: state.json cannot be read.
         """
-        fields = document.read(self._path)
-        if fields is None:
-            return SessionState() if self._place.is_there() else None
-        wrong = flaw(fields)
-        if wrong:
-            raise CorruptError(self._path, wrong)
-        return SessionState.from_json({name: value for name, value in document.content(fields).items() if name != "id"})
+        shown = self._shown(document.read_any(self._path))
+        return SessionState() if shown is None and self._place.is_there() else shown
 
     def set(self, state: str, turn_id: str | None = None, *, instead_of: SessionState | None = None) -> bool:
         """Set the state and the turn; say whether that was done: not where there is no thread.
@@ -60,13 +55,23 @@ class State:
         new.over(None)
         try:
             with self._place.lock_existing():
-                if instead_of is not None and self.get() != instead_of:
-                    return False
                 old = document.read_any(self._path)
+                shown = self._shown(old) or SessionState()
+                if instead_of is not None and shown != instead_of:
+                    return False
                 document.write(self._place.root, self._path, {**new.over(old), "id": self._place.id}, old)
         except ThreadNotFoundError:
             return False
         return True
+
+    def _shown(self, fields: Object | None) -> SessionState | None:
+        """Give the state that a state.json says, None where there is none."""
+        if fields is None or fields.get("deleted") is True:
+            return None
+        wrong = flaw(fields)
+        if wrong:
+            raise CorruptError(self._path, wrong)
+        return SessionState.from_json({name: value for name, value in document.content(fields).items() if name != "id"})
 
 
 def flaw(fields: Object) -> str | None:

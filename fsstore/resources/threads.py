@@ -47,6 +47,7 @@ class Threads:
         self._directory = f"{root.path}/{layout.THREADS}"
         self._documents = Collection(root, self._directory, layout.META)
         self._deletions = Deletions(root, index)
+        root.was_deleted = self._deletions.saw
         self._moves = Moves(root, self._deletions)
         self._handles: OrderedDict[str, ThreadHandle] = OrderedDict()
         self._finder = Finder(self._directory, self.handle, self._recent_handles)
@@ -138,12 +139,14 @@ class Threads:
         found.sort(key=lambda row: row[1:], reverse=True)
         return [row[:2] for row in found]
 
+    def reader(self, id: str) -> TreeReader:
+        """Give what reads a thread's messages, for listings: a handle would push out those in use."""
+        return TreeReader(Place(self._root, id), self._indexes)
+
     def last_activity(self, info: ThreadInfo) -> int:
         """Give the time of a thread's newest message or run, or of its last upsert, whichever is latest (Unix seconds)."""
-        place = Place(self._root, info.id)
-        messages = TreeReader(place, self._indexes)  # no handle: a listing would push out those in use
-        written = last_id(place.path(layout.CONTENT))  # what `DataStore` keeps is no message
-        return max(_seconds(info.updated_at), messages.last_time(), clock.seconds_of(written) if written else 0)
+        written = last_id(Place(self._root, info.id).path(layout.CONTENT))  # what `DataStore` keeps is no message
+        return max(_seconds(info.updated_at), self.reader(info.id).last_time(), clock.seconds_of(written) if written else 0)
 
     def with_message(self, message_id: str) -> ThreadHandle:
         """Find the thread that holds a message, by the message's id alone; see `Finder.find`.
@@ -265,6 +268,19 @@ class Threads:
             if old is not None and updated_at >= _seconds(old.get("updated_at")):
                 paths = {} if rollout_path is None else {"rollout_path": rollout_path}
                 document.write(self._root, self._documents.path(id), _info({**old, "name": name, **paths}).over(old), old)
+
+    def note_again(self, id: str) -> None:
+        """Note a thread's name where the session index lost it; that of a thread that is not there is no matter.
+
+        On disk: A line in the session index.
+        Crash: The name is noted, or not.
+        Concurrency: The name that the thread has under the lock is noted.
+        """
+        thread = self.handle(id)
+        with self._locked(thread):
+            fields = self._documents.get(id)
+            if fields is not None:
+                self._note(fields)
 
     def delete(self, id: str, *, only_if: Callable[[ThreadInfo], bool] | None = None) -> bool:
         """Move a thread to the trash, whole; say whether it was there.

@@ -30,13 +30,8 @@ class Tools:
         Raises:
             CorruptError: tools.json cannot be read.
         """
-        fields = document.read(self._path)
-        if fields is None:
-            return []
-        wrong = flaw(fields)
-        if wrong:
-            raise CorruptError(self._path, wrong)
-        return sorted(map(DynamicToolRecord.from_json, fields["tools"]), key=lambda tool: tool.position)
+        rows = self._rows_of(document.read_any(self._path))
+        return sorted(map(DynamicToolRecord.from_json, rows), key=lambda tool: tool.position)
 
     def replace(self, tools: Iterable[DynamicToolRecord]) -> None:
         """Put a set of tools in the place of the old one.
@@ -45,6 +40,7 @@ class Tools:
             ThreadNotFoundError: The thread does not exist.
             ValueError: A position that is no integer of 0 or more or stands twice, a name that is no text, a schema that is no
                 JSON object; the old set stays.
+            CorruptError: The tools.json that stands there cannot be read; it was not overwritten.
 
         On disk: tools.json, replaced whole.
         Crash: The old set or the new one.
@@ -53,6 +49,7 @@ class Tools:
         rows = _rows(tools)
         with self._place.lock_existing():
             old = document.read_any(self._path)
+            self._rows_of(old)
             kept = document.content(old) if old else {}
             document.write(self._place.root, self._path, {**kept, "id": self._place.id, "tools": rows}, old)
 
@@ -70,6 +67,16 @@ class Tools:
         rows = _rows(tools)
         with self._place.lock_existing():
             return document.insert(self._place.root, self._path, {"id": self._place.id, "tools": rows}, version)
+
+    def _rows_of(self, fields: Object | None) -> list[Object]:
+        """Give the tools that a tools.json holds, none where there is none."""
+        if fields is None or fields.get("deleted") is True:
+            return []
+        wrong = flaw(fields)
+        if wrong:
+            raise CorruptError(self._path, wrong)
+        rows: list[Object] = fields["tools"]
+        return rows
 
 
 def _rows(tools: Iterable[DynamicToolRecord]) -> list[Object]:

@@ -55,7 +55,7 @@ class UsageView(View):
             self._take_cost(record)
             return
         if record.get("type") != "goal":
-            raise Unfit("unknown-type", f"a record of unknown type {str(record.get('type'))[:60]!r}")
+            raise Unfit("unknown-type", f"a record of unknown type {codec.shown(record.get('type'))}")
         epoch, at = record.get("epoch"), record.get("at")
         tokens, seconds, continuations = record.get("tokens", 0), record.get("seconds", 0), record.get("continuations", 0)
         if not (isinstance(epoch, str) and type(at) is type(tokens) is type(seconds) is type(continuations) is int):

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from fsstore import codec
 from fsstore.disk import fs
-from fsstore.disk.folding import View, ViewFold
+from fsstore.disk.folding import Unfit, View, ViewFold
 from fsstore.disk.follow import raw_lines_back
 from fsstore.disk.log import Log
 from fsstore.errors import CorruptError
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from fsstore.resources.views import Views
 
 V = TypeVar("V", bound=View)
+#: What a record names that is known under the lock only.
+_LATER = {"id": "", "run_id": "", "entry_id": ""}
 
 
 class ViewedLog(Generic[V]):
@@ -63,6 +65,19 @@ class ViewedLog(Generic[V]):
         with view.mutex:
             view.refresh()
             yield view
+
+    def checked(self, fields: Object) -> Object:
+        """Give the fields of a record back; to be called before anything is changed for it.
+
+        Raises:
+            ValueError: They hold what JSON cannot, or what readers would pass over as damage.
+        """
+        codec.check_json(fields, f"the {fields['type']}")
+        try:
+            self._kind(self.path).take({**_LATER, **fields})
+        except Unfit as unfit:
+            raise ValueError(str(unfit)) from None
+        return fields
 
     def append(self, describe: Callable[[V], Object | None]) -> tuple[str, ...]:
         """Append the record that `describe` makes of what the log says under the lock; give its id, none where it makes none.

@@ -132,7 +132,7 @@ class Workflows:
         """
         with self.locked(id):
             deletion = self._runs.delete(id)
-            self._clear_parts(id, deletion)
+            self.clear_parts(id)
         return bool(deletion)
 
     def locked(self, id: str) -> Lock:
@@ -145,7 +145,7 @@ class Workflows:
 
         def change(old: Object | None) -> Object:
             if old is None:
-                self._clear_parts(run.id, "")  # what a deletion that died did not move
+                self.clear_parts(run.id)  # what a deletion that died did not move
             elif create:
                 raise AlreadyExistsError("workflow run", run.id)
             return run.over(old)
@@ -153,12 +153,13 @@ class Workflows:
         with self.locked(run.id):
             self._runs.put(run.id, change)
 
-    def _clear_parts(self, id: str, deletion: str) -> None:
-        directory = os.path.dirname(self._runs.path(id))
-        for part in _PARTS:
-            if fs.is_directory(f"{directory}/{part}"):
-                deletion = deletion or clock.new_id()
-                self._root.move_to_trash(f"{directory}/{part}", deletion)
+    def clear_parts(self, id: str) -> None:
+        """Move the parts of a run that is not there to the trash, beside it where it was deleted; the caller holds its lock."""
+        run = self._runs.path(id)
+        left = [part for part in _PARTS if fs.is_directory(f"{os.path.dirname(run)}/{part}")]
+        deletion = document.read_newest(run) or clock.new_id()
+        for part in left:
+            self._root.move_to_trash(f"{os.path.dirname(run)}/{part}", deletion)
 
 
 class WorkflowHandle:

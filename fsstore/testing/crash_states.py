@@ -5,13 +5,14 @@ what was synced, and any part of the rest in any order (`power_cuts`). The rules
 own kindness:
 
 * sync of a file makes its bytes and its size durable, not its name;
-* a sync of a file that failed leaves its bytes to chance for ever: no later sync of the same file makes them durable;
+* a sync of a file that failed leaves its bytes to chance for ever, and its size until it is written to again: no later sync
+  of the same file makes them durable;
 * sync of a directory makes the names in it durable, not its own name, and not the bytes of the files;
 * a file or directory whose name is not durable is lost, whatever of it was synced;
 * of a write that was not synced the size may come without the bytes (they read as NUL), the bytes without the size
   (nothing shows), a page of it without another;
 * a rename may show under both names, or under the old one, never under neither (rename(2)); that of a directory, which
-  cannot stand in two places, is under the old or the new one until both directories above are synced.
+  cannot stand in two places, is under the old or the new one until the directory above the new one is synced.
 """
 
 from __future__ import annotations
@@ -122,7 +123,12 @@ class _Move:
 
     cut: _Cut
     link: _Link
-    unsynced: set[int]
+
+    def is_from(self, effect: _Effect) -> bool:
+        """Say whether an effect is the name that went."""
+        cut = self.cut
+        name = (cut.directory, cut.name, cut.node)
+        return isinstance(effect, _Link) and (effect.directory, effect.name, effect.node) == name
 
     def apply(self, image: Image) -> None:
         self.cut.apply(image)
@@ -199,9 +205,9 @@ class _Disk:
         elif isinstance(call, Mkdir):
             self._durable.directories[call.child] = {}
         if isinstance(call, Sync):
-            self._commit([effect for effect in self._of_file(call.file) if effect not in self._doubtful])
+            self._sync_file(call.file)
         elif isinstance(call, FailedSync):
-            self._doubtful += [effect for effect in self._of_file(call.file) if isinstance(effect, _Data)]
+            self._doubtful += self._of_file(call.file)
         elif isinstance(call, SyncDirectory):
             self._sync_directory(call.directory)
         else:
@@ -230,13 +236,19 @@ class _Disk:
     def _of_file(self, file: int) -> list[_Effect]:
         return [effect for effect in self.pending if isinstance(effect, _Data | _Size) and effect.file == file]
 
+    def _sync_file(self, file: int) -> None:
+        effects = self._of_file(file)
+        believed = [effect for effect in effects if effect not in self._doubtful]
+        if any(isinstance(effect, _Size) for effect in believed):  # it says how long the file is, whatever was said before
+            believed = [effect for effect in effects if effect in believed or isinstance(effect, _Size)]
+        self._commit(believed)
+
     def _sync_directory(self, directory: int) -> None:
         done: list[_Effect] = []
         for effect in self.pending:
             if isinstance(effect, _Move):
-                effect.unsynced.discard(directory)
-                if not effect.unsynced:
-                    done.append(effect)
+                if effect.link.directory == directory:
+                    done += [*filter(effect.is_from, self.pending), effect]
             elif isinstance(effect, _Link | _Cut) and effect.directory == directory:
                 done.append(effect)
                 if isinstance(effect, _Cut) and effect.new in self.pending:
@@ -262,7 +274,7 @@ def _effects(call: Call, image: Image) -> list[_Effect]:
         link = _Link(*call.target, call.node)
         cut = _Cut(*call.source, call.node, link)
         if call.node in image.directories:
-            return [_Move(cut, link, {call.source[0], call.target[0]})]
+            return [_Move(cut, link)]
         return [link, cut]
     if isinstance(call, Write):
         pages = [_Data(call.file, call.offset + start, call.data[start:end]) for start, end in _pages(call)]

@@ -38,6 +38,8 @@ KEYS = (
     "CON",
     ".",
     "x" * 300,
+    "x" * 1000,
+    "x" * 999 + "y",
 )
 
 
@@ -60,8 +62,10 @@ def offers(backend: SessionBackend, *methods: str) -> None:
 
 
 def found(backend: SessionBackend, keyword: str | None, limit: int | None = None) -> set[str]:
-    """Give the keys of what a search finds."""
-    return {session.key for session in backend.search(SessionQuery(keyword=keyword, limit=limit))}
+    """Give the keys of what a search finds, each once."""
+    keys = [session.key for session in backend.search(SessionQuery(keyword=keyword, limit=limit))]
+    assert len(keys) == len(set(keys)), "no session is found twice"
+    return set(keys)
 
 
 class SessionBackendTests:
@@ -84,10 +88,24 @@ class SessionBackendTests:
 
     def test_messages_come_back_in_order_with_their_roles(self, backend: SessionBackend) -> None:
         """Roles are any text; content is any text."""
-        talk = [("system", "Be kind."), ("user", 'Hi\n\t"you" \u2026'), ("assistant", ""), ("tool", "{}"), ("narrator", "\0")]
+        talk = [
+            ("system", "Be kind."),
+            ("user", 'Hi\n\t"you" \u2026'),
+            ("assistant", ""),
+            ("tool", "{}"),
+            ("Narrator", "\0"),
+            ("user", " \n as it is "),
+        ]
         for role, content in talk:
             backend.append("a", ChatMessage(role, content))
         assert said(backend, "a") == talk
+
+    def test_a_long_session_comes_back_whole_and_is_the_backends_own(self, backend: SessionBackend) -> None:
+        """What a caller does to the list that it was given changes nothing."""
+        contents = [f"message {number}" for number in range(300)]
+        say(backend, "a", *contents)
+        backend.load("a").clear()
+        assert said(backend, "a") == [("user", content) for content in contents]
 
     def test_a_missing_session_has_no_messages_and_is_not_begun_by_looking(self, backend: SessionBackend) -> None:
         """Reading changes nothing."""
@@ -119,6 +137,7 @@ class SessionBackendTests:
         assert backend.remove_last("a") is False
         assert backend.load("a") == []
         assert backend.list_sessions() == ["a"]
+        assert [session.message_count for session in backend.list_sessions_with_metadata()] == [0]
 
     def test_remove_last_of_a_missing_session_says_no_and_begins_none(self, backend: SessionBackend) -> None:
         """Nothing was there."""
@@ -139,6 +158,9 @@ class SessionBackendTests:
         assert said(backend, "a") == [("user", "one"), ("assistant", "new")]
         assert backend.update_last("nobody", ChatMessage.user("x")) is False
         assert not backend.session_exists("nobody")
+        backend.clear_messages("a")
+        assert backend.update_last("a", ChatMessage.user("x")) is False
+        assert backend.load("a") == []
 
     def test_clear_messages_counts_and_keeps_the_session(self, backend: SessionBackend) -> None:
         """Other sessions are left alone, and the conversation can go on."""
@@ -163,12 +185,12 @@ class SessionBackendTests:
         assert backend.rollback_turn("nobody") is False
 
     def test_compacting_changes_nothing_that_can_be_read(self, backend: SessionBackend) -> None:
-        """A missing session is left missing."""
-        say(backend, "a", "one", "two")
+        """What was said twice was said twice; a missing session is left missing."""
+        say(backend, "a", "one", "one", "two")
         backend.remove_last("a")
         backend.compact("a")
         backend.compact("nobody")
-        assert said(backend, "a") == [("user", "one")]
+        assert said(backend, "a") == [("user", "one"), ("user", "one")]
         assert backend.list_sessions() == ["a"]
 
     # What a session is
@@ -203,12 +225,31 @@ class SessionBackendTests:
         assert before <= session.created_at <= session.last_activity <= time.time()
         assert backend.list_sessions_with_metadata() == [session]
 
+    def test_the_session_used_last_comes_first_and_only_an_append_is_a_use(self, backend: SessionBackend) -> None:
+        """Its beginning stays what it was."""
+        offers(backend, "list_sessions_with_metadata", "get_session_metadata")
+        say(backend, "a", "one")
+        say(backend, "b", "one")
+        began = {session.key: session for session in backend.list_sessions_with_metadata()}
+        time.sleep(1.1)  # times are whole seconds
+        say(backend, "a", "two")
+        backend.remove_last("b")
+        backend.set_session_name("b", "B")
+        backend.set_session_state("b", "running", "t")
+        first, second = backend.list_sessions_with_metadata()
+        assert [first.key, second.key] == backend.list_sessions() == ["a", "b"]
+        assert (first.created_at, second.created_at) == (began["a"].created_at, began["b"].created_at)
+        assert first.last_activity > began["a"].last_activity
+        assert second.last_activity == began["b"].last_activity
+
     def test_a_renamed_session_keeps_its_messages(self, backend: SessionBackend) -> None:
-        """And is found under the new key only, where the backend can delete."""
+        """And its name; and is found under the new key only, where the backend can delete."""
         say(backend, "a", "one", "two")
+        named = backend.set_session_name("a", "A")
         backend.rename_session("a", "b/c")
         assert said(backend, "b/c") == [("user", "one"), ("user", "two")]
         assert backend.load("a") == []
+        assert backend.get_session_name("b/c") == ("A" if named else None)
         offers(backend, "delete_session")
         assert backend.list_sessions() == ["b/c"]
 
@@ -226,8 +267,9 @@ class SessionBackendTests:
         say(backend, "b", "two")
         with pytest.raises(SessionNotFoundError):
             backend.rename_session("nobody", "c")
-        with pytest.raises(AlreadyExistsError):
-            backend.rename_session("a", "b")
+        for taken in ("b", "a"):
+            with pytest.raises(AlreadyExistsError):
+                backend.rename_session("a", taken)
         assert (said(backend, "a"), said(backend, "b")) == ([("user", "one")], [("user", "two")])
         assert sorted(backend.list_sessions()) == ["a", "b"]
 
@@ -279,7 +321,7 @@ class SessionBackendTests:
         offers(backend, "set_session_name", "get_session_name")
         say(backend, "a", "one")
         assert backend.get_session_name("a") is None
-        for name in ("First", "Se\u0107ond"):
+        for name in ("First", " as it is ", "Se\u0107ond"):
             assert backend.set_session_name("a", name) is True
             assert backend.get_session_name("a") == name
         listed = backend.get_session_metadata("a")
@@ -324,15 +366,19 @@ class SessionBackendTests:
         assert [session.key for session in backend.list_stuck_sessions(3600)] == []
         time.sleep(1.1)
         assert [session.key for session in backend.list_stuck_sessions(0)] == ["first", "second"]
+        backend.set_session_state("first", "running", "t3")
+        assert [session.key for session in backend.list_running_sessions()] == ["first", "second"], "a turn of its own"
 
     def test_interrupted_turns_are_closed_once(self, backend: SessionBackend) -> None:
         """Those that run and in which the user has the last word; with a message of the assistant's."""
         offers(backend, "set_session_state", "get_session_state")
-        for key, word in (("asked", "running"), ("answered", "running"), ("idle", "idle")):
+        for key, word in (("asked", "running"), ("answered", "running"), ("idle", "idle"), ("empty", "running")):
             say(backend, key, "one")
             backend.set_session_state(key, word, "t")
         backend.append("answered", ChatMessage.assistant("answer"))
+        backend.remove_last("empty")
         assert backend.close_interrupted() == ["asked"]
+        assert backend.load("empty") == []
         assert [role for role, _ in said(backend, "asked")] == ["user", "assistant"]
         state = backend.get_session_state("asked")
         assert state is not None
@@ -362,6 +408,8 @@ class SessionBackendTests:
         say(backend, "telegram_42_anna", "hello")
         say(backend, "slack/anna", "bye")
         say(backend, "slack/bert", "hello")
+        say(backend, "Caf\u00e9", "")
+        assert found(backend, "cafe") == {"Caf\u00e9"}
         assert found(backend, "anna") == {"telegram_42_anna", "slack/anna"}
         assert found(backend, "42") == {"telegram_42_anna"}
         assert found(backend, "bye telegram") == {"telegram_42_anna", "slack/anna"}
@@ -389,6 +437,8 @@ class SessionBackendTests:
         assert (found(backend, "three"), found(backend, "one")) == (set(), {"a"})
         backend.delete_session("a")
         assert found(backend, "one") == set()
+        say(backend, "a", "anew")
+        assert (found(backend, "one"), found(backend, "anew")) == (set(), {"a"})
 
     # At once
 

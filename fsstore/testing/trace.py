@@ -124,7 +124,8 @@ class Recorder:
     Args:
         base: The directory, as a rule the one that the store's root lies in.
         leave_out: Which syncs are neither made nor recorded: what would be lost without them?
-        fail: Which syncs of files fail with EIO.
+        fail: Which syncs fail with EIO. A directory's entries are then as if nobody had asked; what file systems keep of them
+            is in a journal, which stops for good when it cannot be written, so that a later success can be believed.
         dies_at: The number of the first changing call that is not made any more: it and all that follow raise `Killed`,
             so that what was done before is what a killed process leaves.
 
@@ -140,7 +141,7 @@ class Recorder:
         base: str | os.PathLike[str],
         *,
         leave_out: Callable[[Sync | SyncDirectory], bool] | None = None,
-        fail: Callable[[Sync], bool] | None = None,
+        fail: Callable[[Sync | SyncDirectory], bool] | None = None,
         dies_at: int | None = None,
     ) -> None:
         self._base = os.fspath(base)
@@ -245,8 +246,7 @@ class Recorder:
     def _sync(self, fd: int) -> None:
         file = self._nodes.get(inode_of(fs.fstat(fd)))
         call = None if file is None else Sync(self._paths[file], file)
-        if call is not None and self._fail is not None and self._fail(call):
-            self._live()
+        if call is not None and self._fails(call):
             self.calls.append(FailedSync(call.path, call.file))
             raise OSError(errno.EIO, os.strerror(errno.EIO), call.path)
         self._sync_unless_left_out("sync", fd, call)
@@ -254,7 +254,15 @@ class Recorder:
     def _sync_directory(self, path: str | int) -> None:
         directory = self._nodes.get(inode_of(fs.stat(path)))
         call = None if directory is None else SyncDirectory(self._paths[directory], directory)
+        if call is not None and self._fails(call):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), call.path)
         self._sync_unless_left_out("sync_directory", path, call)
+
+    def _fails(self, call: Sync | SyncDirectory) -> bool:
+        if self._fail is None or not self._fail(call):
+            return False
+        self._live()
+        return True
 
     def _sync_unless_left_out(self, name: str, what: int | str, call: Sync | SyncDirectory | None) -> None:
         if call is None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
-from fsstore import layout, tree
+from fsstore import codec, layout, tree
 from fsstore.disk import document, fs
 from fsstore.errors import CorruptError, FormatError, InvalidNameError
 from fsstore.records.enums import (
@@ -17,127 +17,164 @@ from fsstore.records.enums import (
     ThreadGoalStatus,
     ThreadStatus,
 )
-from fsstore.resources import goal, recipes, run_checkpoint, session_recipe, stamp, state, tools
+from fsstore.resources import goal, recipes, run_checkpoint, session_recipe, state, tools
 from fsstore.resources.content_log import StrictContentView
 from fsstore.resources.index import Index
 from fsstore.resources.prompts import PromptsView
 from fsstore.resources.rewind_log import RewindView
 from fsstore.resources.session_index import IndexView
 from fsstore.resources.usage import UsageView
+from fsstore.upkeep import entries, leftovers
+from fsstore.upkeep.problems import PASSING, Problem, problem_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import TypeAlias
 
-    from fsstore.codec import Damage, Object
+    from fsstore.codec import Damage, Json, Object
     from fsstore.disk.folding import View
     from fsstore.store import Store
 
     #: The enums of a document's fields.
     Enums: TypeAlias = Mapping[str, type[StrEnum]]
+    #: What looks at one part of a store, as often as it is called.
+    Part: TypeAlias = Callable[[], Iterator[Problem]]
 
-#: Problems that a repair can mend without asking, because nothing is lost by it.
-FIXABLE = frozenset(
-    ("torn", "glued", "nul", "utf8", "not-json", "no-object", "conflict-marker", "unsorted", "leftover-temp", "stale-cache")
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """One finding of `check`.
-
-    Attributes:
-        path: The file, below the root.
-        offset: Where in the file, in bytes; None where it concerns the whole file.
-        kind: One word of FORMAT.md's table.
-        detail: The same for people.
-        fixable: Whether a repair can mend it without losing anything.
-    """
-
-    path: str
-    offset: int | None
-    kind: str
-    detail: str
-    fixable: bool
-
-    def __str__(self) -> str:
-        place = self.path if self.offset is None else f"{self.path} at byte {self.offset}"
-        return f"{place}: {self.kind}: {self.detail}"
+#: Seconds after which what looked like a problem is none of a writer at work.
+_SETTLED = 0.1
 
 
-def check(store: Store) -> Iterator[Problem]:
-    """Give every problem of a store, file by file, in the order of their paths."""
-    return _Check(store.root).run()
+def check(store: Store, progress: Callable[[int, int], object] | None) -> Iterator[Problem]:
+    """Give every problem of a store, file by file; see `Store.check`."""
+    return _Check(store.root, progress).run()
 
 
 class _Check:
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, progress: Callable[[int, int], object] | None) -> None:
         self._root = root
+        self._progress = progress
+        self._names = IndexView(f"{root}/{layout.INDEX}")
 
     def run(self) -> Iterator[Problem]:
-        yield from self._view(f"{self._root}/{layout.INDEX}", IndexView)
-        yield from self._collection(f"{self._root}/{layout.JOBS}", {"status": JobStateStatus})
-        yield from self._view(f"{self._root}/{layout.PROMPTS}", PromptsView)
-        yield from self._collection(f"{self._root}/{layout.RECIPES}", {}, recipes.flaw)
-        yield from self._directories(layout.THREADS, "a thread", self._thread)
-        yield from self._directories(layout.WORKFLOWS, "a workflow run", self._workflow)
-        yield from self._temporary()
-        yield from self._stamps()
+        """Look at one part after the other, and at the end once more at those where a writer may have been at work."""
+        again = []
+        parts = list(self._parts())
+        for done, part in enumerate(parts):
+            if self._progress:
+                self._progress(done, len(parts))
+            found = list(part())
+            if PASSING.isdisjoint(problem.kind for problem in found):
+                yield from found
+            else:
+                again.append((part, found))
+        if self._progress:
+            self._progress(len(parts), len(parts))
+        if again:
+            fs.pause(_SETTLED)
+        for part, found in again:
+            now = set(part())
+            yield from (problem for problem in found if problem in now)
+
+    def _parts(self) -> Iterator[Part]:
+        yield partial(self._view, f"{self._root}/{layout.INDEX}", IndexView)
+        yield partial(self._collection, f"{self._root}/{layout.JOBS}", {"status": JobStateStatus})
+        yield partial(self._view, f"{self._root}/{layout.PROMPTS}", PromptsView)
+        yield partial(self._collection, f"{self._root}/{layout.RECIPES}", {}, recipes.flaw)
+        yield from self._directories(f"{self._root}/{layout.THREADS}", "a thread", self._thread)
+        yield from self._directories(f"{self._root}/{layout.WORKFLOWS}", "a workflow run", self._workflow)
+        yield self._leftovers
+        yield partial(entries.problems, self._root)
 
     def _problem(self, path: str, offset: int | None, kind: str, detail: str) -> Problem:
-        below = path.removeprefix(f"{self._root}/")
-        return Problem(path=below, offset=offset, kind=kind, detail=detail, fixable=kind in FIXABLE)
+        return problem_at(self._root, path, kind, detail, offset)
 
     # Directories
 
-    def _directories(
-        self, below: str, what: str, look: Callable[[str, str | None, str], Iterator[Problem]]
-    ) -> Iterator[Problem]:
-        """Check what holds a directory for each of something; `look` is given its path, its id and its name."""
-        for name in fs.names(f"{self._root}/{below}"):
-            path = f"{self._root}/{below}/{name}"
-            if not fs.is_directory(path):
-                yield self._problem(path, None, "stranger", f"only the directory of {what} belongs here, and no link")
-                continue
-            try:
-                id = layout.decode_name(name)
-            except InvalidNameError as error:
-                yield self._problem(path, None, "name", str(error))
-                continue
-            yield from look(path, id, name)
+    def _directories(self, directory: str, what: str, look: Callable[[str, str], Iterator[Problem]]) -> Iterator[Part]:
+        """Give what checks each entry of a directory that holds a directory for each of something.
 
-    def _thread(self, directory: str, id: str | None, name: str) -> Iterator[Problem]:
+        `look` is given its path and its name.
+        """
+        for name in self._listed(directory):
+            yield partial(self._directory, f"{directory}/{name}", name, what, look)
+
+    def _directory(self, path: str, name: str, what: str, look: Callable[[str, str], Iterator[Problem]]) -> Iterator[Problem]:
+        if fs.is_link(path) or layout.is_conflict_copy(name):
+            return  # of which `entries` tells
+        if not fs.is_directory(path):
+            if fs.is_file(path):
+                yield self._problem(path, None, "stranger", f"only the directory of {what} belongs here")
+            return
+        try:
+            layout.decode_name(name)
+        except InvalidNameError as error:
+            yield self._problem(path, None, "name", str(error))
+            return
+        yield from look(path, name)
+
+    @staticmethod
+    def _listed(directory: str) -> list[str]:
+        try:
+            return [] if fs.is_link(directory) else fs.names(directory)
+        except OSError:
+            return []  # of which `entries` tells
+
+    def _thread(self, directory: str, name: str) -> Iterator[Problem]:
         meta = f"{directory}/{layout.META}"
-        if not fs.is_file(meta) and fs.names(directory):  # an empty one is just being made
+        if not fs.is_file(meta) and self._listed(directory):  # an empty one is just being made
             yield self._problem(directory, None, "no-meta", "a thread's directory without its meta.json")
-        yield from self._document(meta, id, name, {"status": ThreadStatus, "source": SessionSource})
-        yield from self._document(f"{directory}/{layout.GOAL}", id, name, {"status": ThreadGoalStatus}, goal.flaw)
-        yield from self._document(f"{directory}/{layout.TOOLS}", id, name, {}, tools.flaw)
-        yield from self._document(f"{directory}/{layout.STATE}", id, name, {}, state.flaw)
+        yield from self._document(meta, name, {"status": ThreadStatus, "source": SessionSource})
+        yield from self._document(f"{directory}/{layout.GOAL}", name, {"status": ThreadGoalStatus}, goal.flaw)
+        yield from self._document(f"{directory}/{layout.TOOLS}", name, {}, tools.flaw)
+        yield from self._document(f"{directory}/{layout.STATE}", name, {}, state.flaw)
         yield from self._log(f"{directory}/{layout.MESSAGES}", self._tree)
         yield from self._view(f"{directory}/{layout.USAGE}", UsageView)
         yield from self._collection(f"{directory}/{layout.CHECKPOINTS}", {})
-        yield from self._document(f"{directory}/{layout.SESSION}", id, name, {}, session_recipe.flaw)
-        yield from self._document(f"{directory}/{layout.CHECKPOINT}", id, name, {}, run_checkpoint.flaw)
+        yield from self._document(f"{directory}/{layout.SESSION}", name, {}, session_recipe.flaw)
+        yield from self._document(f"{directory}/{layout.CHECKPOINT}", name, {}, run_checkpoint.flaw)
         yield from self._view(f"{directory}/{layout.CONTENT}", StrictContentView)
         yield from self._view(f"{directory}/{layout.REWIND}", RewindView)
-        runs = f"{directory}/{layout.RUNS}".removeprefix(f"{self._root}/")
-        yield from self._directories(runs, "a run", self._run)
+        yield from self._index(meta, name)
+        for part in self._directories(f"{directory}/{layout.RUNS}", "a run", self._run):
+            yield from part()
 
-    def _run(self, directory: str, id: str | None, name: str) -> Iterator[Problem]:
+    def _run(self, directory: str, name: str) -> Iterator[Problem]:
         status = f"{directory}/{layout.STATUS}"
-        if not fs.is_file(status) and fs.names(directory):
+        if not fs.is_file(status) and self._listed(directory):
             yield self._problem(directory, None, "no-status", "a run's directory without its status.json")
-        yield from self._document(status, id, name, {"status": RunStatus})
+        yield from self._document(status, name, {"status": RunStatus})
+        yield from self._abandoned(status)
         yield from self._collection(f"{directory}/{layout.STEPS}", {"status": RunStepStatus, "step_type": RunStepType})
 
-    def _workflow(self, directory: str, id: str | None, name: str) -> Iterator[Problem]:
+    def _abandoned(self, path: str) -> Iterator[Problem]:
+        fields = self._read(path)
+        worker = fields.get("process") if fields and fields.get("status") == RunStatus.IN_PROGRESS else None
+        if not isinstance(worker, dict) or worker.get("host") != fs.host() or type(worker.get("pid")) is not int:
+            return
+        if not fs.is_running(worker["pid"]):
+            yield self._problem(path, None, "abandoned-run", f"in progress, and process {worker['pid']} is gone")
+
+    def _index(self, meta: str, thread: str) -> Iterator[Problem]:
+        """See whether the session index knows a thread by the name that its own document says."""
+        fields = self._read(meta) or {}
+        name, id = fields.get("name"), fields.get("id")
+        if not isinstance(name, str) or not _is_name_of(thread, id):
+            return
+        try:
+            self._names.refresh()
+        except (OSError, FormatError):
+            return  # of which another part tells
+        if self._names.end and id not in self._names.spoken.get(name.casefold(), ()):
+            detail = f"the session index does not know that it is called {name[:60]!r}"
+            yield self._problem(meta, None, "index-differs", detail)
+
+    def _workflow(self, directory: str, name: str) -> Iterator[Problem]:
         run = f"{directory}/{layout.RUN}"
-        yield from self._document(run, id, name, {})
+        yield from self._document(run, name, {})
         there = fs.is_file(run) and not self._is_deleted(run)
         for part in (layout.BRANCHES, layout.LEAVES, layout.CONTROL_NODES, layout.CANDIDATES):
-            if not there and fs.names(f"{directory}/{part}"):
+            if not there and self._listed(f"{directory}/{part}"):
                 yield self._problem(f"{directory}/{part}", None, "no-run", "parts of a workflow run that is not there")
             yield from self._collection(f"{directory}/{part}", {})
 
@@ -146,17 +183,19 @@ class _Check:
     def _collection(
         self, directory: str, enums: Enums, flaw: Callable[[Object], str | None] = lambda _: None
     ) -> Iterator[Problem]:
-        for file in fs.names(directory):
+        for file in self._listed(directory):
             path = f"{directory}/{file}"
+            if fs.is_link(path) or layout.is_conflict_copy(file):
+                continue  # of which `entries` tells
             try:
-                id = layout.document_id(file)
+                layout.document_id(file)
             except InvalidNameError as error:
                 yield self._problem(path, None, "name", str(error))
                 continue
-            yield from self._document(path, id, file.removesuffix(layout.DOCUMENT_SUFFIX), enums, flaw)
+            yield from self._document(path, file.removesuffix(layout.DOCUMENT_SUFFIX), enums, flaw)
 
     def _document(
-        self, path: str, id: str | None, name: str, enums: Enums, flaw: Callable[[Object], str | None] = lambda _: None
+        self, path: str, name: str, enums: Enums, flaw: Callable[[Object], str | None] = lambda _: None
     ) -> Iterator[Problem]:
         try:
             fields = document.read(path)
@@ -164,7 +203,7 @@ class _Check:
             yield self._problem(path, None, "corrupt", error.reason)
             return
         except OSError as error:
-            yield self._problem(path, None, "unreadable", str(error))
+            yield from self._unreadable(path, error)
             return
         if fields is None:
             return
@@ -172,11 +211,30 @@ class _Check:
         if wrong:
             yield self._problem(path, None, "corrupt", wrong)
         said = fields.get("id")
-        if not isinstance(said, str) or (said != id if id is not None else layout.encode_name(said) != name):
-            yield self._problem(path, None, "misplaced", f"the document says it is {str(said)[:60]!r}")
+        if not _is_name_of(name, said):
+            yield self._misplaced(path, name, said)
         for field, kind in enums.items():
             if field in fields and fields[field] not in list(kind):
-                yield self._problem(path, None, "unknown-value", f"{field} is {str(fields[field])[:60]!r}")
+                yield self._problem(path, None, "unknown-value", f"{field} is {codec.shown(fields[field])}")
+
+    def _misplaced(self, path: str, name: str, said: Json) -> Problem:
+        detail = f"the document says it is {codec.shown(said)}"
+        for end in (layout.DOCUMENT_SUFFIX, "/"):
+            above, found, below = path.rpartition(f"/{name}{end}")
+            if found and _is_name(said) and fs.is_file(f"{above}/{layout.encode_name(said)}{end}{below}"):
+                return self._problem(path, None, "two-names", f"{detail}, which stands in its own place as well")
+        return self._problem(path, None, "misplaced", detail)
+
+    def _unreadable(self, path: str, error: OSError) -> Iterator[Problem]:
+        if not fs.is_link(path):  # of which `entries` tells
+            yield self._problem(path, None, "unreadable", str(error))
+
+    @staticmethod
+    def _read(path: str) -> Object | None:
+        try:
+            return document.read(path)
+        except (CorruptError, OSError):
+            return None
 
     def _is_deleted(self, path: str) -> bool:
         try:
@@ -192,7 +250,7 @@ class _Check:
         except FileNotFoundError:
             return
         except OSError as error:
-            yield self._problem(path, None, "unreadable", str(error))
+            yield from self._unreadable(path, error)
             return
         try:
             yield from look(path, fd)
@@ -236,16 +294,20 @@ class _Check:
             start = fs.read_range(fd, end, min(size, end + 60))
             yield self._problem(path, end, "torn", f"an unfinished last record of {size - end} bytes: {start!r}")
 
-    def _temporary(self) -> Iterator[Problem]:
-        directory = f"{self._root}/{layout.TMP}"
-        for name in fs.names(directory):
-            made_by = layout.parse_temp_name(name)
-            if made_by is None or made_by[0] != layout.temp_host(fs.host()) or not fs.is_running(made_by[1]):
-                yield self._problem(f"{directory}/{name}", None, "leftover-temp", "its writer is gone")
+    def _leftovers(self) -> Iterator[Problem]:
+        for path in leftovers.temporary(self._root):
+            yield self._problem(path, None, "leftover-temp", "its writer is gone")
+        for path in leftovers.stale_stamps(self._root):
+            yield self._problem(path, None, "stale-cache", "it does not fit its log any more")
 
-    def _stamps(self) -> Iterator[Problem]:
-        directory = f"{self._root}/{layout.CACHE}"
-        for name in fs.names(directory):
-            log = f"{self._root}/{layout.THREADS}/{layout.stamped_name(name)}/{layout.MESSAGES}"
-            if not stamp.fits(f"{directory}/{name}", log):
-                yield self._problem(f"{directory}/{name}", None, "stale-cache", "it does not fit its log any more")
+
+def _is_name_of(name: str, id: Json) -> bool:
+    return _is_name(id) and layout.encode_name(id) == name
+
+
+def _is_name(id: Json) -> bool:
+    try:
+        layout.encode_name(id)
+    except InvalidNameError:
+        return False
+    return True

@@ -45,9 +45,21 @@ def test_sessions_for_programs_have_every_field(talks: Store) -> None:
     bert = rows["slack/bert"]
     assert (bert["name"], bert["message_count"], bert["state"], bert["turn_id"]) == (None, 1, "running", "turn-1")
     assert bert["created_at"] <= bert["last_activity"] <= bert["turn_started_at"]
-    assert rows["slack/anna"]["name"] == "Anna \x1b[31m"
+    anna = rows["slack/anna"]
+    assert (anna["name"], anna["state"], anna["turn_id"], anna["turn_started_at"]) == ("Anna \x1b[31m", "idle", None, None)
     assert len(keys("sessions", "--json", "-n", "2", "--root", talks.root)) == 2
     assert keys("sessions", "--json", "-n", "0", "--root", talks.root) == []
+
+
+def test_an_unknown_key_of_a_state_is_none_of_the_sessions(talks: Store) -> None:
+    path = Path(talks.thread("slack/bert").directory) / "state.json"
+    path.write_text(path.read_text().replace("{", '{"key": "evil", ', 1))
+    assert keys("sessions", "--running", "--json", "--root", talks.root) == ["slack/bert"]
+
+
+def test_without_sessions_that_is_said(store: Store) -> None:
+    assert fsstore("sessions", "--root", store.root).out == f"No sessions in {store.root}.\n"
+    assert fsstore("sessions", "--json", "--root", store.root).out == ""
 
 
 def test_running_stuck_and_stale_sessions_can_be_asked_for(talks: Store) -> None:

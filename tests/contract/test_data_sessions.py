@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import data_children as children
+import onroot
 import processes
 import pytest
 from data_samples import ANSWERS, FAILED, RECIPE, SESSION, data_store, turn, turns
@@ -41,9 +42,11 @@ from fsstore import (
     SelectionParams,
     SessionContent,
     SessionNotFoundError,
+    SessionStore,
     Store,
     SystemReminder,
     Tally,
+    ThreadInfo,
     WriteEntry,
     new_session_id,
     snapshot_files,
@@ -104,6 +107,15 @@ def test_49_a_session_that_nobody_ran_yet_is_listed_by_its_beginning(sessions: S
     data_store(root, "ses_c").save_initial_meta()
     sessions.threads.create("ses_d", kind="data")
     assert [meta.id for meta in sessions.data.recent(3)] == ["ses_d", "ses_c", "ses_a2"]
+
+
+def test_a_run_is_a_use_that_keeps_a_session_from_being_cleaned_up(root: Path, work: Path, store: Store) -> None:
+    for id in ("used", "unused"):
+        store.threads.add(ThreadInfo(id=id, kind="data", created_at=1, updated_at=1))
+    data_store(root, "used").persist_run_state("Why?", ANSWERS)
+    sessions = SessionStore(root)
+    assert sessions.get_session_metadata("used").last_activity == data_store(root, "used").metadata().last_active_at > 1
+    assert (sessions.cleanup_stale(1), store.data.ids()) == (1, ["used"])
 
 
 @pytest.mark.damaged
@@ -303,6 +315,22 @@ def test_67_the_hash_of_a_recipe_is_always_the_same(data: DataStore) -> None:
     said = {"name": "", **{name: value for name, value in RECIPE.to_json().items() if name != "name"}}
     compact = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
     assert first == second == f"cfg_v2_{hashlib.sha256(compact).hexdigest()}"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "hash"),
+    [  # printf '{"name":""}' | sha256sum, and likewise '{"name":"","system_prompt":"<caf\xc3\xa9> & 1","version":3}'
+        (RecipeSnapshot(name="empty"), "cfg_v0_1390696a77e5d6f4375e9b36450c26bb67e99662fcd31b71cecd8ceda332040e"),
+        (
+            RecipeSnapshot(version=3, name="x", system_prompt="<caf\u00e9> & 1"),
+            "cfg_v3_1b2266d30fd4b865c082bdfefaf5fac7e4bd15ac4c230ddd7cf2d61f155ec012",
+        ),
+    ],
+)
+def test_decision_32_the_hash_is_that_of_sorted_compact_json_with_an_empty_name(
+    data: DataStore, recipe: RecipeSnapshot, hash: str
+) -> None:
+    assert data.recipe_store().put(recipe) == hash
 
 
 def test_68_the_name_does_not_count_in_the_hash(data: DataStore) -> None:
@@ -531,6 +559,19 @@ def test_90_there_is_never_a_checkpoint_without_a_response(data: DataStore) -> N
     with pytest.raises(ValueError, match="at least one response"):
         data.save_checkpoint(Checkpoint(prompt="Why?"))
     assert not data.checkpoint_path().exists()
+
+
+def test_unknown_keys_of_the_documents_of_a_session_are_kept(data: DataStore) -> None:
+    data.set_session_recipe(RECIPE)
+    saver = data.checkpoint_saver("Why?", MODELS)
+    saver.update(ModelResponse(model_id="one"))
+    for path in (data.metadata_path(), data.checkpoint_path()):
+        onroot.edit(path, lambda fields: fields.update(mood="glad"))
+    data.set_session_recipe(None)
+    saver.update(ModelResponse(model_id="two"))
+    assert data.load_checkpoint().extra == {"mood": "glad"}
+    for path in (data.metadata_path(), data.checkpoint_path()):
+        assert json.loads(path.read_text())["mood"] == "glad"
 
 
 def test_90_another_run_replaces_the_checkpoint(data: DataStore) -> None:

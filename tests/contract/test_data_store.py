@@ -10,8 +10,11 @@ import base64
 import hashlib
 import json
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import onroot
 import pytest
 from data_samples import ANSWERS, FAILED, PANELS, RECIPE, SESSION, Collector, data_store, turns
 
@@ -25,6 +28,7 @@ from fsstore import (
     RunRating,
     RunType,
     SelectionParams,
+    Store,
     StoreError,
     snapshot_files,
 )
@@ -677,3 +681,53 @@ def test_the_files_of_an_entry_are_kept_as_base64(data: DataStore, work: Path) -
         {"path": "a", "content": base64.b64encode(b"\0\xff").decode(), "mode": 0o644 & ~os.umask(os.umask(0))},
         {"path": "b"},
     ]
+
+
+NOT_KEPT = {
+    "a turn that is none": lambda data: data.set_histories({"a": [{"x": 1}]}),
+    "a panel that is no text": lambda data: data.append_histories([1], ANSWERS, "Why?"),
+    "an answer that is no text": lambda data: data.append_histories(["a"], [ModelResponse(model_id="m", text=5)], "Why?"),
+    "a tool that is no text": lambda data: data.persist_run_state("Why?", ANSWERS, tool_names=[1]),
+    "a cost that is no number": lambda data: data.persist_run_state("Why?", [ModelResponse(model_id="m", cost_usd=None)]),
+    "an active tool that is no text": lambda data: data.set_last_active_tools([None]),
+    "a note that is no text": lambda data: data.update_last_run_note(None),
+    "a choice of nothing": lambda data: data.record_selection(SelectionParams(selected_model_id=None)),
+    "a rating of nothing": lambda data: data.record_selection(SelectionParams(selected_model_id="m", rating=None)),
+    "a rewind of no text": lambda data: data.push_rewind_entry(RewindEntry(prompt=5)),
+    "a mode that is none": lambda data: data.push_file_snapshots([FileSnapshot(path="a", mode="x")]),
+    "a checkpoint of no prompt": lambda data: data.checkpoint_saver(None, ["claude"]).update(ANSWERS[0]),
+    "a prompt that is no text": lambda data: data.record_prompt(None),
+}
+
+
+@pytest.mark.parametrize("write", NOT_KEPT.values(), ids=NOT_KEPT)
+def test_what_readers_would_take_for_damage_is_refused_before_anything_changes(
+    data: DataStore, write: Callable[[DataStore], object]
+) -> None:
+    new = data_store(data.sessions_dir().parent, "new")
+    data.persist_run_state("one", ANSWERS)
+    data.push_rewind_entry(RewindEntry(prompt="one"))
+    before = onroot.snapshot(data.sessions_dir().parent)
+    with pytest.raises(ValueError, match=r"belongs|it holds no prompt|missing|mode"):
+        write(data)
+    with suppress(ValueError):  # a note, a choice or files without anything to put them to are no matter
+        write(new)
+    assert onroot.snapshot(data.sessions_dir().parent) == before
+
+
+@pytest.mark.damaged
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("models", None), ("models", [["x"]]), ("costs_usd", {"m": None}), ("config_hash", []), ("prompt_hash", 5)],
+)
+def test_a_run_that_nobody_can_count_with_is_damage_and_hides_no_other(data: DataStore, name: str, value: object) -> None:
+    for prompt in ("one", "two"):
+        data.persist_run_state(prompt, ANSWERS)
+    first, second = lines(data.content_path())
+    first["summary"][name] = value
+    data.content_path().write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
+    store = Store.open(data.sessions_dir().parent)
+    assert [run.prompt_preview for run in data.metadata().runs] == ["two"]
+    assert [session.prompt_count for session in store.data.recent()] == [1]
+    assert store.data.statistics().runs == 1
+    assert [(problem.kind, problem.offset) for problem in store.check()] == [("bad-record", 0)]

@@ -416,7 +416,15 @@ def test_all_views_of_one_root_are_one_store(root: Path) -> None:
         assert [step.step_type for step in threads.list_steps(created.id, run.id)] == [RunStepType.TOOL_CALLS]
 
 
-@pytest.mark.parametrize("make", [StateStore.open, ThreadStore, Store.open], ids=["state", "thread", "store"])
+def data_store(root: Path, **options: object) -> fsstore.DataStore:
+    return fsstore.DataStore(fsstore.DataStoreOptions(root, "s", **options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [StateStore.open, ThreadStore, fsstore.SessionStore, data_store, Store.open],
+    ids=["state", "thread", "session", "data", "store"],
+)
 def test_every_constructor_takes_durability_and_lock_timeout(root: Path, make: type[ThreadStore]) -> None:
     for durability in ("full", "process"):
         with make(root, durability=durability, lock_timeout=0.5):

@@ -7,17 +7,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from fsstore import JobStateRecord, Store, codec
+from fsstore import JobStateRecord, Store, codec, layout
 from fsstore.disk import fs
-from fsstore.testing.crash_states import State, after_all, power_cuts
+from fsstore.testing.crash_states import State, after_all
 from fsstore.testing.image import Image
-from fsstore.testing.trace import Killed, Recorder
+from fsstore.testing.trace import Recorder
 
 View = dict[str, Any]
 #: What `check` may find after a crash: a write that is not whole, a temp file nobody needs, a cache that does not fit.
@@ -52,7 +52,7 @@ class Operation:
     `between` gives what may also be seen while a step has not returned, beside the views before and after it.
     `leaves` are more kinds of problem that a crash in it may leave. `repeats`: a caller to whom it was not acknowledged
     may do the step again. `place` is the store's root, below a directory that exists. `since` is how many steps to take
-    before the first crash.
+    before the first crash. `frees`: what is not there in the end is meant to be gone.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Operation:
     repeats: bool = True
     place: str = "store"
     since: int = 0
+    frees: bool = False
 
 
 @dataclass
@@ -101,6 +102,8 @@ def view(root: Path) -> View:
         objects, lists = ("threads", "names", "paths", "recipes"), ("deleted", "jobs", "workflows", "prompts")
         empty = {**{name: {} for name in objects}, **{name: [] for name in lists}}
         return {"store": False, **empty, "work": _view_work(root)}
+    carriers = {name: (root / name).read_text() for name in layout.CARRIER_FILES}
+    assert carriers == layout.CARRIER_FILES, f"git and rsync are told {carriers}"
     with Store.open(root, read_only=True) as store:
         threads = {id: {**_view_thread(store.thread(id)), "data": _view_data(store, id)} for id in store.threads.ids()}
         index = store.threads._index
@@ -174,11 +177,15 @@ def _view_workflow(run: Any) -> View:
 
 
 def made_on(image: Image) -> frozenset[str]:
-    """What was ever made and is on a disk, in its place or in the trash: the ids of records, and of the documents' creation."""
-    files = [(path, data) for path, data in image.tree().items() if data and "/.fsstore/tmp/" not in path]
+    """What was ever made and is on a disk, in its place, in the trash or in the quarantine: the ids of records, and of the
+    documents' creation; and what stands between the records of a log, or was put aside."""
+    tree = image.tree()
+    files = [(path, data) for path, data in tree.items() if data and "/.fsstore/tmp/" not in path]
     return frozenset().union(
         *(_made_in_document(data) for path, data in files if path.endswith(".json")),
         *(_made_in_log(data) for path, data in files if path.endswith(".jsonl")),
+        *(_put_aside(data, tree.get(f"{path.removesuffix('.raw')}.json")) for path, data in files if path.endswith(".raw")),
+        *(_made_by_hand(data) for path, data in files if path.startswith("work/")),
     )
 
 
@@ -193,8 +200,38 @@ def _made_in_document(data: bytes) -> frozenset[str]:
 
 @lru_cache(maxsize=4096)
 def _made_in_log(data: bytes) -> frozenset[str]:
-    lines = map(codec.read_line, data.splitlines(keepends=True))
-    return frozenset(piece.record["id"] for line in lines for piece in line.records)
+    made: set[str] = set()
+    for raw in data.splitlines(keepends=True):
+        at = 0
+        for piece in codec.read_line(raw).records:
+            made |= {piece.record["id"], *_rest(raw[at : piece.start])}
+            at = piece.end
+        made |= _rest(raw[at:])
+    return frozenset(made)
+
+
+def _rest(data: bytes) -> set[str]:
+    """Bytes that are no record, told by what they are without what closes them off."""
+    bare = data.strip(b" \t\r\n\0~")
+    return {repr(bare)} if bare else set()
+
+
+@lru_cache(maxsize=4096)
+def _put_aside(data: bytes, about: bytes | None) -> frozenset[str]:
+    try:
+        pieces = codec.decode_object(about or b"")["pieces"]
+    except ValueError:
+        return frozenset()
+    ends = list(itertools.accumulate(piece["length"] for piece in pieces))
+    return frozenset().union(*(_rest(data[start:end]) for start, end in zip([0, *ends], ends, strict=False)))
+
+
+#: What somebody who knows nothing of the store writes into a file that a rewind restores.
+BY_HAND = "by hand"
+
+
+def _made_by_hand(data: bytes) -> set[str]:
+    return _rest(data) if BY_HAND.encode() in data else set()
 
 
 @cache
@@ -202,6 +239,16 @@ def dead_pid() -> int:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     return child.pid
+
+
+@contextmanager
+def as_a_dead_process() -> Iterator[None]:
+    """What is done in here bears the name of a process that is dead when the crash is looked at."""
+    real, fs.pid = fs.pid, dead_pid
+    try:
+        yield
+    finally:
+        fs.pid = real
 
 
 def record(operation: Operation, world: Path, durability: str = "full", **options: Any) -> Recording:
@@ -212,15 +259,11 @@ def record(operation: Operation, world: Path, durability: str = "full", **option
     recording = Recording(operation, Recorder(world, **options))
     recording.look(world)
     desk = Desk(root, durability)
-    real_pid, fs.pid = fs.pid, dead_pid
-    try:
-        with recording.recorder:
-            for step in operation.steps:
-                step(desk)
-                recording.marks.append(len(recording.recorder.calls))
-                recording.look(world)
-    finally:
-        fs.pid = real_pid
+    with as_a_dead_process(), recording.recorder:
+        for step in operation.steps:
+            step(desk)
+            recording.marks.append(len(recording.recorder.calls))
+            recording.look(world)
     done = after_all(recording.recorder.before, recording.recorder.calls)
     assert done.tree() == Image.read(str(world))[0].tree(), "the recorder missed a change"
     shutil.rmtree(world)
@@ -291,7 +334,8 @@ def _inspect(recording: Recording, disk: Disk, root: Path, promises: str) -> Ite
     if promises != "each step":
         allowed = [[one for views in allowed for one in views]]
     done = max(recording.done(position) for position, _ in disk.moments) if promises == "each step" else 0
-    vanished = recording.made[done] - made_on(disk.image)
+    kept = recording.made[-1] if recording.operation.frees else recording.made[done]
+    vanished = recording.made[done] & kept - made_on(disk.image)
     if vanished:
         yield f"what was made with the ids {sorted(vanished)} is neither in its place nor in the trash"
     for what, found, same in (("is", seen, dict), ("looks to a reader like", read_only, _readable)):
@@ -309,12 +353,12 @@ def _readable(seen: View) -> View:
 
 
 def _differ(seen: View, wanted: View) -> str:
-    found, other = dict(_items(seen)), dict(_items(wanted))
+    found, other = dict(items(seen)), dict(items(wanted))
     keys = [key for key in {**found, **other} if found.get(key) != other.get(key)]
     return "; ".join(f"{key}: {found.get(key)!r} for {other.get(key)!r}"[:600] for key in keys) or "the order differs"
 
 
-def _items(seen: View) -> Iterator[tuple[tuple[str, ...], Any]]:
+def items(seen: View) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Each thing of a view by itself."""
     yield ("store",), seen["store"]
     yield ("deleted",), seen["deleted"]
@@ -383,102 +427,3 @@ def _read_back(after: View, before: View, message: Any, accrued: Any) -> Iterato
     names = [one.checkpoint_id for one in before["checkpoints"]]
     if names and [one.checkpoint_id for one in after["checkpoints"]] != ["after", *names]:
         yield f"a checkpoint after it reads back as {after['checkpoints']!r} behind {before['checkpoints']!r}"
-
-
-def then_another(
-    operation: Operation,
-    tmp_path: Path,
-    seed: int,
-    *,
-    durability: str = "full",
-    dies_at: int | None = None,
-    begun: bool = False,
-) -> Iterator[str]:
-    """Let one process do the operation, or die before a call of it; let another one go on and be acknowledged; cut the power.
-
-    Give what is wrong: all that stood there before, and all that the second one did, must be there. `begun`: the second one
-    has written before the first one, and so has its files open.
-    """
-    world, place = tmp_path / "world", tmp_path / "after"
-    world.mkdir()
-    root = world / operation.place
-    operation.prepare(Desk(root))
-    second = Desk(root)
-    if begun:
-        _go_on_as_another(second, "at first")
-    views = [view(root)]
-    made = made_on(Image.read(str(world))[0])
-    real_pid, fs.pid = fs.pid, dead_pid
-    try:
-        with Recorder(world, dies_at=dies_at) as recorder:
-            with suppress(Killed):
-                desk = Desk(root, durability)
-                for step in operation.steps:
-                    step(desk)
-                    views.append(view(root))
-            recorder.dies_at = None
-            _go_on_as_another(second, SECOND)
-            views.append(view(root))
-    finally:
-        fs.pid = real_pid
-    shutil.rmtree(world)
-    calls = recorder.calls
-    with no_sync():
-        for disk in disks(power_cuts(recorder.before, calls, start=len(calls), seed=seed)):
-            disk.image.write(str(place))
-            wrong = [*_missing(views, view(place / operation.place)), *made - made_on(disk.image)]
-            shutil.rmtree(place)
-            yield from (f"{one}: {disk.moments[0][1]}" for one in wrong)
-
-
-SECOND = "by the second process"
-
-
-def _go_on_as_another(desk: Desk, told: str) -> None:
-    desk.store.threads.create(told)  # without a name: nothing that syncs what the first one began
-    for id in desk.store.threads.ids():
-        desk[id].messages.append("user", told)
-        desk[id].goal.accrue(tokens=1000)
-    for run in desk.store.workflows:
-        desk.store.workflows[run.id].leaves.create(told, leaf_id="x")
-
-
-def _missing(views: list[View], seen: View) -> Iterator[str]:
-    """Give what is missing in what is seen last: of what was there at first, and of what the second process did in the end.
-
-    What the first one did may be there as far as it came with any of its steps.
-    """
-    before, *_, wanted = views
-    for id, thread in wanted["threads"].items():
-        found = seen["threads"].get(id, {"messages": [], "goal": None})
-        ids = [message.id for message in found["messages"]]
-        for message in thread["messages"]:
-            acknowledged = message.content == SECOND or message in before["threads"].get(id, thread)["messages"]
-            if acknowledged and ids.count(message.id) != 1:
-                yield f"message {message.content!r} of {id!r} is there {ids.count(message.id)} times"
-        first, left = (one.get("data", {"runs": []})["runs"] for one in (before["threads"].get(id, {}), found))
-        if {run.id for run in first} - {run.id for run in left}:
-            yield f"runs of {id!r} are gone: {left} is left of {first}"
-        if thread["goal"] and _spent(thread["goal"]) != _spent(found["goal"]):
-            yield f"the goal of {id!r}, on which the second one spent, is {found['goal']}, not {thread['goal']}"
-    for run in wanted["workflows"]:
-        leaves = [leaf.id for other in seen["workflows"] if other["id"] == run["id"] for leaf in other["leaves"]]
-        if SECOND not in leaves:
-            yield f"the second one's leaf of {run['id']!r} is not among {leaves}"
-    if set(before["prompts"]) - set(seen["prompts"]):
-        yield f"prompts are gone: {seen['prompts']} is left of {before['prompts']}"
-    told, found = [dict(_items(one)) for one in views], dict(_items(seen))
-    for key in told[0]:
-        if key[0] != "deleted" and key[-1] not in TOLD_APART and found.get(key) not in [one.get(key) for one in told]:
-            yield f"{key} is {found.get(key)}"
-    for id in before["threads"].keys() - seen["threads"].keys():
-        if id not in seen["deleted"]:
-            yield f"thread {id!r} is gone, and nothing remembers its deletion"
-
-
-def _spent(goal: Any) -> Any:
-    return goal and (goal.goal_id, goal.tokens_used, goal.time_used_seconds, goal.continuation_count)
-
-
-#: What of a thread or a workflow run follows from what is looked at in other ways.
-TOLD_APART = frozenset(("newest", "messages", "branch", "leaves", "goal", "data", "prompts"))

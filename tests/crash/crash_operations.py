@@ -18,6 +18,7 @@ from crash_scenes import (
     goal,
     half_deleted,
     half_deleted_trace,
+    half_restored,
     index_of,
     jobs,
     ledger_of,
@@ -32,9 +33,11 @@ from crash_scenes import (
     thread,
     tools,
     trace,
+    trashed,
     unsorted,
 )
 from data_operations import DATA
+from import_operations import IMPORTS
 from session_operations import SESSIONS
 
 from fsstore import (
@@ -124,7 +127,9 @@ def server(call: str, *arguments: Any) -> Any:
 
 STORE = [
     Operation("create store", (lambda desk: desk.store,), nothing),
-    Operation("create store below missing directories", (lambda desk: desk.store,), nothing, place="a/b/store"),
+    Operation(
+        "create store below missing directories", (lambda desk: desk.facade(StateStore.open),), nothing, place="a/b/store"
+    ),
     Operation(
         "create store, thread and message",
         (lambda desk: desk.store, thread, lambda desk: desk["t"].messages.append("user", "hi")),
@@ -160,7 +165,7 @@ THREADS = [
         "update thread", (state("set_thread_memory_mode", "t", "on"), state("set_thread_memory_mode", "t", None)), thread
     ),
     Operation("archive and unarchive", (state("mark_archived", "t"), state("mark_unarchived", "t")), conversation),
-    Operation("delete thread", (lambda desk: desk["t"].delete(),), everything),
+    Operation("delete thread", (state("delete_thread", "t"),), everything),
     Operation(
         "delete thread just written by the same store",
         (lambda desk: desk["t"].messages.append("user", "late"), lambda desk: desk["t"].delete()),
@@ -306,7 +311,7 @@ GOALS = [
             lambda desk: desk["t"].goal.set("Ship 1.0", token_budget=1_000),
             state("upsert_thread_goal", ThreadGoalRecord(thread_id="t", goal_id="g", objective="other", tokens_used=7)),
             lambda desk: desk["t"].goal.update(objective="changed"),
-            lambda desk: desk["t"].goal.delete(),
+            state("delete_thread_goal", "t"),
             lambda desk: desk["t"].goal.set("anew"),
         ),
         thread,
@@ -343,7 +348,7 @@ GOALS = [
         "accrual to an unsorted ledger",
         (spend,),
         unsorted(spent, ledger_of, twice=True),
-        leaves=frozenset(("unsorted", "duplicate-id")),
+        leaves=frozenset(("unsorted", "duplicate-id", "conflicting-id")),
     ),
     Operation("accrual to a tainted ledger", (spend,), tainted(spent, lambda desk: desk["t"].goal.usage._log)),
 ]
@@ -455,7 +460,7 @@ WORKFLOWS = [
     Operation(
         "delete workflow run and create it again",
         (
-            lambda desk: desk.store.workflows.delete("w"),
+            lambda desk: desk.store.workflows["w"].delete(),
             lambda desk: desk.store.workflows.create("deploy", id="w", started_at=7),
             lambda desk: desk.store.workflows["w"].branches.create("b", branch_id="anew"),
         ),
@@ -472,6 +477,59 @@ WORKFLOWS = [
         leaves=NO_RUN,
     ),
 ]
+
+
+def restore(kind: str) -> Any:
+    def step(desk: Desk) -> None:
+        desk.store.trash.restore(next(one.id for one in desk.store.trash if one.kind == kind))
+
+    return step
+
+
+def empty(desk: Desk) -> None:
+    desk.store.trash.empty()
+
+
+def delete_two(desk: Desk) -> None:
+    desk["z-newer"].delete()
+    desk["older"].delete()
+
+
+TRASH = [
+    Operation("restore thread", (restore("thread"),), trashed(everything, lambda desk: desk["t"].delete()), noted),
+    Operation("open after an interrupted restoration", (lambda desk: desk.store,), half_restored),
+    Operation(
+        "restore thread, delete and restore it again",
+        (restore("thread"), lambda desk: desk["t"].delete(), restore("thread")),
+        trashed(conversation, lambda desk: desk["t"].delete()),
+    ),
+    Operation(
+        "restore checkpoint and goal",
+        (restore("checkpoint"), restore("goal")),
+        trashed(everything, lambda desk: desk["t"].checkpoints.delete("b"), lambda desk: desk["t"].goal.delete()),
+    ),
+    Operation("restore job", (restore("job"),), trashed(jobs, lambda desk: desk.store.jobs.delete("job 1"))),
+    Operation(
+        "restore workflow run",
+        (restore("workflow run"),),
+        trashed(trace, lambda desk: desk.store.workflows.delete("w")),
+        leaves=NO_RUN,
+    ),
+    Operation(
+        "restore a workflow run after an interrupted deletion", (restore("workflow run"),), half_deleted_trace, leaves=NO_RUN
+    ),
+    Operation(
+        "restore part of a workflow run",
+        (restore("leaf run"),),
+        trashed(trace, lambda desk: desk.store.workflows["w"].leaves.delete("l")),
+    ),
+    Operation("empty the trash", (empty,), trashed(namesakes, delete_two), frees=True),
+    Operation(
+        "collect what serves nobody",
+        (lambda desk: desk.store.gc(),),
+        trashed(tainted(conversation, lambda desk: desk["t"].messages._log), lambda desk: desk["t"].delete(), empty),
+    ),
+]
 OPERATIONS = [
     *STORE,
     *THREADS,
@@ -483,8 +541,10 @@ OPERATIONS = [
     *JOBS,
     *NAMES,
     *WORKFLOWS,
+    *TRASH,
     *DATA,
     *SESSIONS,
+    *IMPORTS,
 ]
 
 

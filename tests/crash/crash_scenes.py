@@ -12,6 +12,7 @@ from crash_harness import Desk, Step
 
 from fsstore import DynamicToolRecord, JobStateRecord
 from fsstore.disk import fs
+from fsstore.resources.session_index import SessionIndex
 from fsstore.testing.trace import Killed
 
 
@@ -147,6 +148,32 @@ def dying_at_a_directory(do: Callable[[], object]) -> None:
     with pytest.MonkeyPatch.context() as patch, suppress(Killed):
         patch.setattr(fs, "rename", rename)
         do()
+
+
+def trashed(before: Step, *delete: Step) -> Step:
+    """Something was deleted, step by step."""
+
+    def prepare(desk: Desk) -> None:
+        before(desk)
+        for step in delete:
+            step(desk)
+        desk.store.close()
+
+    return prepare
+
+
+def half_restored(desk: Desk) -> None:
+    """A process died in the restoration of a thread, before the session index said so."""
+    everything(desk)
+    desk["t"].delete()
+    (entry,) = (one for one in desk.store.trash if one.kind == "thread")
+    with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+        patch.setattr(SessionIndex, "note_restoration", dying)
+        desk.store.trash.restore(entry.id)
+
+
+def dying(*_: object) -> None:
+    raise Killed
 
 
 # Damage

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from crash_harness import Desk, Operation, View, working_directory
+from crash_harness import BY_HAND, Desk, Operation, View, working_directory
 
-from fsstore import ModelResponse, RecipeSnapshot, RewindEntry, SelectionParams, snapshot_files
+from fsstore import (
+    Checkpoint,
+    DataStore,
+    DataStoreOptions,
+    FileSnapshot,
+    ModelResponse,
+    RecipeSnapshot,
+    ResponseSnapshot,
+    RewindEntry,
+    SelectionParams,
+    snapshot_files,
+)
 from fsstore.resources.data_session import DataSession
 
 NO_META = frozenset(("no-meta",))
@@ -15,6 +26,7 @@ ANSWERS = [
     ModelResponse(model_id="gpt", text="Air."),
 ]
 FAST = RecipeSnapshot(name="fast", version=1, system_prompt="Be brief.")
+SLOW = RecipeSnapshot(name="slow", version=2, system_prompt="Take your time.")
 FILES = ("changed", "deep/made", "gone")
 
 
@@ -24,6 +36,15 @@ def session(desk: Desk, recipe: RecipeSnapshot | None = None) -> DataSession:
 
 def on(call: Any) -> Any:
     return lambda desk: call(session(desk))
+
+
+def data(call: str, *arguments: Any, recipe: RecipeSnapshot | None = None) -> Any:
+    """A step through `DataStore`."""
+
+    def opened(root: Any, durability: str) -> DataStore:
+        return DataStore(DataStoreOptions(root, "d", cwd=working_directory(root), recipe=recipe, durability=durability))
+
+    return lambda desk: getattr(desk.facade(opened), call)(*arguments)
 
 
 def ran(desk: Desk) -> None:
@@ -51,6 +72,24 @@ def rewindable(desk: Desk) -> None:
     (work / "deep" / "made").write_text("made")
     (work / "gone").unlink()
     data.rewinds.push_files(files)
+    desk.store.close()
+
+
+def changed_since(desk: Desk) -> None:
+    """The same, and somebody changed one of the files after that."""
+    rewindable(desk)
+    (working_directory(desk.root) / "changed").write_text(f"changed {BY_HAND}")
+
+
+def without_a_directory(desk: Desk) -> None:
+    """The same, and a directory that a file of it goes back into is gone."""
+    rewindable(desk)
+    work = working_directory(desk.root)
+    (work / "deep" / "made").write_text("kept")
+    session(desk).rewinds.push(RewindEntry(prompt="Why?", history_lengths={"a": 0, "b": 0}))
+    session(desk).rewinds.push_files(snapshot_files(["deep/made"], work))
+    (work / "deep" / "made").unlink()
+    (work / "deep").rmdir()
     desk.store.close()
 
 
@@ -86,64 +125,76 @@ def checkpointed(desk: Desk) -> None:
 DATA = [
     Operation(
         "first write of a session",
-        (on(lambda data: data.histories.append(["a"], ANSWERS, "Why?")),),
+        (data("append_histories", ["a"], ANSWERS, "Why?"),),
         between=begun,
         leaves=NO_META,
     ),
     Operation(
         "first run of a session",
-        (on(lambda data: data.persist_run("Why?", ANSWERS, None, [])),),
+        (data("persist_run_state", "Why?", ANSWERS, None, []),),
         between=begun,
         leaves=NO_META,
     ),
     Operation(
         "run with another recipe",
-        (lambda desk: session(desk, FAST).persist_run("And at night?", ANSWERS, None, ["grep"]),),
+        (data("persist_run_state", "And at night?", ANSWERS, None, ["grep"], recipe=FAST),),
         ran,
         with_recipe,
     ),
     Operation(
+        "run with a text of its recipe", (data("persist_run_state", "Why?", ANSWERS, None, [], recipe=SLOW),), ran, with_recipe
+    ),
+    Operation(
         "histories",
         (
-            on(lambda data: data.histories.append(["a", "c"], ANSWERS, "Again?")),
-            on(lambda data: data.histories.truncate({"a": 1, "b": 0})),
-            on(lambda data: data.histories.clear()),
+            data("append_histories", ["a", "c"], ANSWERS, "Again?"),
+            data("truncate_histories", {"a": 1, "b": 0}),
+            data("set_histories", {"a": []}),
+            data("clear_histories"),
         ),
         ran,
     ),
     Operation(
         "note, choice and tools",
         (
-            on(lambda data: data.runs.note("another")),
-            on(lambda data: data.runs.select(SelectionParams(selected_model_id="gpt", rating="bad"))),
-            on(lambda data: data.runs.set_tools(["grep"])),
+            data("update_last_run_note", "another"),
+            data("record_selection", SelectionParams(selected_model_id="gpt", rating="bad")),
+            data("set_last_active_tools", ["grep"]),
         ),
         ran,
     ),
-    Operation("costs", (on(lambda data: data.accrue_cost("gpt", 0.25)), on(lambda data: data.accrue_cost("gpt", 1.0))), ran),
+    Operation("costs", (data("accumulate_cost", "gpt", 0.25), data("accumulate_cost", "gpt", 1.0)), ran),
     Operation(
         "rewind stack",
         (
-            on(lambda data: data.rewinds.push(RewindEntry(prompt="p", history_lengths={"a": 2}))),
-            on(lambda data: data.rewinds.clear()),
+            data("push_rewind_entry", RewindEntry(prompt="p", history_lengths={"a": 2})),
+            data("push_file_snapshots", [FileSnapshot(path="new", did_not_exist=True)]),
+            data("clear_rewind_stack"),
         ),
         ran,
     ),
-    Operation("rewind", (on(lambda data: data.rewinds.rewind()),), rewindable, some_restored),
+    Operation("rewind", (data("rewind"),), rewindable, some_restored),
+    Operation(
+        "rewind of a file that somebody changed", (on(lambda it: it.rewinds.rewind(force=True)),), changed_since, some_restored
+    ),
+    Operation("rewind into a directory that is gone", (data("rewind"),), without_a_directory, some_restored),
     Operation(
         "recipe of a session",
-        (on(lambda data: data.recipe.set(FAST)), on(lambda data: data.recipe.set(None))),
+        (data("save_initial_meta"), data("set_session_recipe", FAST), data("set_session_recipe", None)),
         ran,
     ),
     Operation(
         "checkpoint of a run",
         (
-            on(lambda data: data.checkpoint.saver("p", ["claude", "gpt"], run_id="r").mark_completed(ANSWERS[1])),
-            on(lambda data: data.checkpoint.clear()),
+            on(lambda it: it.checkpoint.saver("p", ["claude", "gpt"], run_id="r").mark_completed(ANSWERS[1])),
+            on(lambda it: it.checkpoint.saver("p", ["claude", "gpt"], run_id="r").update(ANSWERS[1])),
+            data("save_checkpoint", Checkpoint(prompt="p", responses=[ResponseSnapshot.of(ANSWERS[1])])),
+            data("clear_checkpoint"),
         ),
         checkpointed,
     ),
-    Operation("prompts", (lambda desk: desk.store.prompts.record("one"), lambda desk: desk.store.prompts.record("two")), ran),
+    Operation("prompts", (data("record_prompt", "one"), data("record_prompt", "two")), ran),
     Operation("put a recipe", (lambda desk: desk.store.recipes.put(RecipeSnapshot(name="slow")),), ran),
+    Operation("keep the recipe of a session", (data("recipe_hash", recipe=SLOW),), ran),
     Operation("delete a session", (lambda desk: desk["d"].delete(),), rewindable),
 ]

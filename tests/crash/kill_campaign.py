@@ -20,7 +20,8 @@ from pathlib import Path
 
 from acknowledged import Claims, Notes, broken_claims, content, state, stuck, torn_lines
 
-from fsstore import JobStateRecord, Store
+from fsstore import ChatMessage, DynamicToolRecord, JobStateRecord, ModelResponse, RecipeSnapshot, RewindEntry, Store
+from fsstore.resources.data_session import DataSession
 
 WRITERS = 4
 KILLS_PER_ROUND = 12
@@ -36,13 +37,16 @@ class Writer:
         self.name = name
         self.chance = chance
         self.count = 0
+        self.spent_on_models = 0
         self.own: list[str] = []
         self.known: dict[str, list[str]] = {}
 
     def work(self) -> None:
         operations = [self.append] * 8 + [self.append_long] * 2 + [self.fork] * 2 + [self.extend] * 2
         operations += [self.create, self.delete, self.run, self.leaf, self.count_by_name, self.change_goal]
-        operations += [self.accrue] * 4 + [self.save] * 2 + [self.update_job] * 2
+        operations += [self.accrue] * 4 + [self.save] * 2 + [self.update_job] * 2 + [self.remove] * 2 + [self.talk] * 2
+        operations += [self.answer] * 2 + [self.cost, self.ask, self.compact, self.take_turn, self.passing, self.put_tools]
+        operations += [self.speak, self.keep_run]
         while True:
             self.chance.choice(operations)()
 
@@ -74,6 +78,68 @@ class Writer:
         for token in tokens:
             self.notes.note("append", thread, token)
 
+    def remove(self) -> None:
+        thread, token = self.chance.choice(SHARED), self.token()
+        message = self.store.thread(thread).messages.append("user", content(token))
+        self.notes.note("append", thread, token)
+        self.notes.note("removing", thread, token)
+        self.store.thread(thread).messages.remove(message.id)
+        self.notes.note("removed", thread, token)
+
+    def compact(self) -> None:
+        self.store.thread(self.chance.choice(SHARED)).messages.compact()
+
+    def talk(self) -> None:
+        """In a session of its own; the last message but one is taken back."""
+        session, token, other = f"session-{self.name}", self.token(), self.token()
+        self.store.sessions.append(session, ChatMessage.user(content(token)))
+        self.notes.note("append", session, token)
+        self.notes.note("removing", session, other)
+        self.store.sessions.append(session, ChatMessage.user(content(other)))
+        self.store.thread(session).messages.remove_last()
+        self.notes.note("removed", session, other)
+
+    def take_turn(self) -> None:
+        self.talk()
+        self.store.thread(f"session-{self.name}").state.set("running", str(self.count))
+        self.counted("turn", f"session-{self.name}")
+
+    def answer(self) -> None:
+        session, prompt = self.data(), self.token()
+        session.persist_run(prompt, [ModelResponse(model_id="m", text="x" * 500)], None, ["bash"])
+        self.notes.note("answered", session.id, prompt)
+        session.histories.append(["a"], [ModelResponse(model_id="m", text="y")], prompt)
+        session.rewinds.push(RewindEntry(prompt=prompt, history_lengths={"a": 0}))
+        session.rewinds.rewind()
+
+    def cost(self) -> None:
+        self.count += 1
+        session = self.data()
+        session.accrue_cost(self.name, 1.0)
+        self.spent_on_models += 1
+        self.notes.note("count", "cost", session.id, self.name, str(self.spent_on_models))
+
+    def data(self) -> DataSession:
+        return self.store.data.session("data", cwd="/", recipe=RecipeSnapshot(name=self.name, version=self.count // 20))
+
+    def ask(self) -> None:
+        prompt = self.token()
+        self.store.prompts.record(prompt)
+        self.notes.note("prompt", prompt)
+
+    def passing(self) -> None:
+        """What comes and goes, and leaves nothing to hold the store to but that it goes on."""
+        token = self.token()
+        self.store.jobs.put(JobStateRecord(id=token))
+        self.store.jobs.delete(token)
+        self.store.thread(SHARED[0]).checkpoints.save(token, None)
+        self.store.thread(SHARED[0]).checkpoints.delete(token)
+        self.store.workflows.create("w", id=token).leaves.create("l", leaf_id="l")
+        self.store.workflows.delete(token)
+
+    def put_tools(self) -> None:
+        self.store.thread(SHARED[0]).tools.replace([DynamicToolRecord(position=0, name=self.token())])
+
     def create(self) -> None:
         thread = f"of-{self.token()}"
         self.store.threads.create(thread, name=thread)
@@ -93,6 +159,7 @@ class Writer:
         self.notes.note("run", thread, id, "queued")
         run.update("in_progress")
         self.notes.note("run", thread, id, "in_progress")
+        self.notes.note("step", thread, id, run.steps.create().id)
         run.finish()
         self.notes.note("run", thread, id, "completed")
 
@@ -123,10 +190,28 @@ class Writer:
         self.store.names.append(f"elsewhere-{self.name}", str(self.count), self.count)
         self.counted("name", f"elsewhere-{self.name}")
 
+    def speak(self) -> None:
+        token = self.token()
+        self.store.sessions.append("session", ChatMessage.user(content(token)))
+        self.notes.note("append", "session", token)
+
+    def keep_run(self) -> None:
+        token = self.token()
+        self.store.data.session("data", cwd="/").persist_run(token, [ModelResponse(model_id="m", text=token)], None, ())
+        self.notes.note("kept", "data", token)
+
     def leaf(self) -> None:
         token = self.token()
         self.store.workflows["shared"].leaves.create(token, leaf_id="x")
         self.notes.note("leaf", "shared", token)
+
+
+def prepare(store: Store) -> None:
+    """Make what all writers share."""
+    for id in SHARED:
+        store.threads.create(id).goal.set("to be spent on")
+    store.jobs.put(JobStateRecord(id="shared"))
+    store.workflows.create("w", id="shared")
 
 
 class Round:
@@ -141,10 +226,7 @@ class Round:
         self.born = 0
         place.mkdir()
         with Store.open(self.root) as store:
-            for id in SHARED:
-                store.threads.create(id).goal.set("to be spent on")
-            store.jobs.put(JobStateRecord(id="shared"))
-            store.workflows.create("w", id="shared")
+            prepare(store)
 
     def notes(self) -> list[Path]:
         return list(self.place.glob("*.notes"))

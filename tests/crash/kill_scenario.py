@@ -11,7 +11,7 @@ import sys
 
 from acknowledged import Notes, content, state
 
-from fsstore import JobStateRecord, Store
+from fsstore import ChatMessage, JobStateRecord, ModelResponse, RecipeSnapshot, RewindEntry, Store
 
 
 def prepare(root: str, notes: Notes) -> None:
@@ -55,6 +55,8 @@ def play(root: str, notes: Notes) -> None:
     run.finish()
     notes.note("run", "old", "run", "completed")
     resources(store, notes)
+    sessions(store, notes)
+    data(store, notes)
     notes.note("deleting", "doomed")
     store.thread("doomed").delete()
     notes.note("deleted", "doomed")
@@ -89,6 +91,41 @@ def resources(store: Store, notes: Notes) -> None:
     notes.note("deleting", "doomed run")
     store.workflows.delete("doomed run")
     store.workflows.create("w", id="doomed run")
+
+
+def sessions(store: Store, notes: Notes) -> None:
+    for token in ("hello", "taken back"):
+        store.sessions.append("talk", ChatMessage.user(content(token)))
+        notes.note("append", "talk", token)
+    notes.note("removing", "talk", "taken back")
+    store.thread("talk").messages.remove_last()
+    notes.note("removed", "talk", "taken back")
+    store.thread("talk").messages.compact()
+    store.thread("talk").state.set("running", "1")
+    notes.note("count", "turn", "talk", "", "1")
+    notes.note("deleting", "talk")
+    store.sessions.rename("talk", "Moved/Talk")
+    notes.note("deleted", "talk")
+    notes.note("append", "Moved/Talk", "hello")
+    notes.note("count", "turn", "Moved/Talk", "", "1")
+
+
+def data(store: Store, notes: Notes) -> None:
+    session = store.data.session("data", cwd="/", recipe=RecipeSnapshot(name="fast"))
+    session.recipe.begin()
+    session.persist_run("Why?", [ModelResponse(model_id="m", text="Because.")], None, ["bash"])
+    notes.note("answered", "data", "Why?")
+    session.accrue_cost("m", 1.0)
+    notes.note("count", "cost", "data", "m", "1")
+    session.histories.append(["a"], [ModelResponse(model_id="m", text="Because.")], "Why?")
+    session.rewinds.push(RewindEntry(prompt="Why?", history_lengths={"a": 0}))
+    session.rewinds.rewind()
+    session.checkpoint.saver("Why?", ["m"]).update(ModelResponse(model_id="m", text="Bec"))
+    session.checkpoint.clear()
+    store.prompts.record("Why?")
+    notes.note("prompt", "Why?")
+    notes.note("deleting", "job")
+    store.jobs.delete("job")
 
 
 def full_disk(messages: object) -> None:

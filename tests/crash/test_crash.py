@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from crash_harness import Desk, Operation, Recording, problems, record, then_another
+from crash_another import then_a_sync_fails, then_another
+from crash_harness import Desk, Operation, Recording, problems, record
 from crash_operations import OPERATIONS, STORE, append_more, named
 from crash_scenes import conversation
 
 from fsstore import SyncFailedError, codec
 from fsstore.disk import fs
 from fsstore.disk.log import Log
-from fsstore.testing.crash_states import SHORT, kills, power_cuts
+from fsstore.testing.crash_states import SHORT, State, kills, power_cuts
 from fsstore.testing.trace import Sync, SyncDirectory
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name.replace(" ", "-"))
@@ -33,17 +34,36 @@ def cut(recording: Recording, **options: int):
     return power_cuts(recording.recorder.before, recording.recorder.calls, start=recording.start, **options)
 
 
+@pytest.fixture
+def counted(figures: Callable[[str], None]) -> Callable[[Iterable[State]], Iterator[State]]:
+    """Say how many states were looked at."""
+
+    def count(states: Iterable[State]) -> Iterator[State]:
+        number = 0
+        for number, state in enumerate(states, 1):  # noqa: B007  # it is said at the end
+            yield state
+        figures(f"crash states: {number:,} of 1 recordings")
+
+    return count
+
+
+Counted = Callable[[Iterable[State]], Iterator[State]]
+
+
 @every_operation
-def test_a_power_cut_leaves_before_or_after(operation: Operation, tmp_path: Path, seed: int, short: int):
+def test_a_power_cut_leaves_before_or_after(operation: Operation, tmp_path: Path, seed: int, short: int, counted: Counted):
     recording = record(operation, tmp_path / "world")
-    assert list(problems(recording, cut(recording, short=short, seed=seed), tmp_path / "after")) == []
+    states = counted(cut(recording, short=short, seed=seed))
+    assert list(problems(recording, states, tmp_path / "after")) == []
 
 
 @every_operation
-def test_a_death_leaves_before_or_after_though_nothing_was_synced(operation: Operation, tmp_path: Path, campaign: bool):
+def test_a_death_leaves_before_or_after_though_nothing_was_synced(
+    operation: Operation, tmp_path: Path, campaign: bool, counted: Counted
+):
     recording = record(operation, tmp_path / "world", "process")
     states = kills(recording.recorder.before, recording.recorder.calls, start=recording.start, short=SHORT if campaign else 0)
-    assert list(problems(recording, states, tmp_path / "after")) == []
+    assert list(problems(recording, counted(states), tmp_path / "after")) == []
 
 
 @pytest.mark.parametrize(
@@ -52,10 +72,10 @@ def test_a_death_leaves_before_or_after_though_nothing_was_synced(operation: Ope
     ids=lambda one: one.name.replace(" ", "-"),
 )
 def test_a_power_cut_at_durability_process_harms_nothing_that_was_synced_before(
-    operation: Operation, tmp_path: Path, seed: int
+    operation: Operation, tmp_path: Path, seed: int, counted: Counted
 ):
     recording = record(operation, tmp_path / "world", "process")
-    states = cut(recording, short=0, seed=seed)
+    states = counted(cut(recording, short=0, seed=seed))
     assert list(problems(recording, states, tmp_path / "after", promises="nothing")) == []
 
 
@@ -111,55 +131,6 @@ def test_a_sync_tried_again_on_the_same_file_is_seen(tmp_path: Path, monkeypatch
     assert next(problems(recording, cut(recording, short=0), tmp_path / "after"), None)
 
 
-def is_temp(call: Sync | SyncDirectory) -> bool:
-    return isinstance(call, Sync) and call.path.endswith(".tmp")
-
-
-def is_in_trash(call: Sync | SyncDirectory) -> bool:
-    return ".fsstore/trash" in call.path
-
-
-@pytest.mark.parametrize(
-    ("name", "leave_out"),
-    [
-        ("append", lambda call: isinstance(call, Sync)),
-        ("extend", lambda call: isinstance(call, Sync)),
-        ("first and second append", lambda call: isinstance(call, SyncDirectory)),
-        ("create thread", lambda call: isinstance(call, SyncDirectory)),
-        ("create store", lambda call: isinstance(call, SyncDirectory)),
-        ("delete thread", lambda call: isinstance(call, SyncDirectory)),
-        ("delete thread", lambda call: isinstance(call, Sync)),
-        ("create thread", is_temp),
-        ("put over a thread", is_temp),
-        ("append to an unsorted log", is_temp),
-        ("create and update step", is_temp),
-        ("accrual", lambda call: isinstance(call, Sync)),
-        ("first accrual, continuation and a stale one", lambda call: isinstance(call, SyncDirectory)),
-        ("accrual to an unsorted ledger", is_temp),
-        ("set, put, update and delete goal", is_temp),
-        ("first checkpoint", lambda call: isinstance(call, SyncDirectory)),
-        ("save over a checkpoint", is_temp),
-        ("save over a checkpoint", lambda call: isinstance(call, SyncDirectory)),
-        ("delete checkpoint", is_in_trash),
-        ("replace tools", is_temp),
-        ("first job", lambda call: isinstance(call, SyncDirectory)),
-        ("put, update and delete jobs", is_temp),
-        ("delete job", is_in_trash),
-        ("name threads that are not here", lambda call: isinstance(call, Sync)),
-        ("rename to the name of others", lambda call: call.path.endswith("session_index.jsonl")),
-        ("open without a session index", is_temp),
-        ("first workflow run", lambda call: isinstance(call, SyncDirectory)),
-        ("create and change parts", is_temp),
-        ("delete workflow run", is_in_trash),
-        ("delete workflow run", lambda call: isinstance(call, SyncDirectory) and call.path.endswith("/workflows/w")),
-        ("delete thread", is_in_trash),
-    ],
-)
-def test_a_sync_left_out_is_seen(name: str, leave_out: Callable[[Sync | SyncDirectory], bool], tmp_path: Path):
-    recording = record(named(name), tmp_path / "world", leave_out=leave_out)
-    assert next(problems(recording, cut(recording, short=0), tmp_path / "after"), None)
-
-
 def test_a_missing_seal_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(codec, "SEAL", b"")
     recording = record(named("append"), tmp_path / "world")
@@ -170,3 +141,18 @@ def test_the_recorder_leaves_the_door_as_it_found_it(tmp_path: Path):
     before = dict(vars(fs))
     record(Operation("nothing", (lambda desk: None,), conversation), tmp_path / "world")
     assert dict(vars(fs)) == before
+
+
+@every_operation
+def test_a_sync_that_fails_is_told_and_takes_nothing_that_is_acknowledged(
+    operation: Operation, tmp_path: Path, seed: int, campaign: bool, figures: Callable[[str], None]
+):
+    calls = record(operation, tmp_path / "world").recorder.calls
+    syncs = range(sum(isinstance(call, Sync | SyncDirectory) for call in calls))
+    chance = random.Random(f"{seed} {operation.name}")
+    cases = [(number, same) for number in syncs for same in (False, True)]
+    chosen = cases if campaign else chance.sample(cases, min(len(cases), 1))
+    figures(f"a sync fails in an operation: {len(chosen):,} of {len(cases):,} cases")
+    for number, same in chosen:
+        wrong = then_a_sync_fails(operation, tmp_path, seed, number, same=same)
+        assert list(wrong) == [], f"sync {number + 1} of {len(syncs)} failed"

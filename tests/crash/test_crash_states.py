@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from fsstore.disk import fs
 from fsstore.testing.crash_states import after_all, kills, power_cuts
 from fsstore.testing.image import Image
-from fsstore.testing.trace import Killed, Recorder
+from fsstore.testing.trace import Killed, Recorder, Sync, SyncDirectory
 
 
 def make(path: Path, data: bytes, *, synced: bool = False) -> None:
@@ -76,14 +77,14 @@ def test_a_renamed_file_is_never_without_any_name(tmp_path: Path):
         assert b"data" in (tree.get("a/file"), tree.get("file"))
 
 
-def test_a_moved_directory_is_in_one_place_until_both_directories_are_synced(tmp_path: Path):
+def test_a_moved_directory_is_in_one_place_until_that_is_synced(tmp_path: Path):
     (tmp_path / "a" / "thread").mkdir(parents=True)
     make(tmp_path / "a" / "thread" / "file", b"data")
     with Recorder(tmp_path) as recorder:
         fs.rename(str(tmp_path / "a" / "thread"), str(tmp_path / "thread"))
-        fs.sync_directory(str(tmp_path))
-        half = len(recorder.calls)
         fs.sync_directory(str(tmp_path / "a"))
+        half = len(recorder.calls)
+        fs.sync_directory(str(tmp_path))
     places = [
         (state.position, "a/thread/file" in state.image.tree(), "thread/file" in state.image.tree())
         for state in power_cuts(recorder.before, recorder.calls)
@@ -108,6 +109,24 @@ def test_no_later_sync_mends_one_that_failed(tmp_path: Path):
             make(tmp_path / "file", b"one", synced=True)
         make(tmp_path / "file", b"two", synced=True)
     assert seen_at_the_end(recorder) == {b"\0\0\0two", b"onetwo"}
+
+
+def test_a_sync_that_failed_may_have_lost_the_size_too(tmp_path: Path):
+    make(tmp_path / "file", b"")
+    with Recorder(tmp_path, fail=lambda call: isinstance(call, Sync)) as recorder, suppress(OSError):
+        make(tmp_path / "file", b"one", synced=True)
+    assert seen_at_the_end(recorder) == {b"", b"\0\0\0", b"one"}
+
+
+def test_a_directory_whose_sync_failed_is_as_it_was_without(tmp_path: Path):
+    failures = iter((True,))
+    with Recorder(tmp_path, fail=lambda call: isinstance(call, SyncDirectory) and next(failures, False)) as recorder:
+        make(tmp_path / "file", b"one", synced=True)
+        with pytest.raises(OSError, match="Input/output error"):
+            fs.sync_directory(str(tmp_path))
+        assert seen_at_the_end(recorder) == {None, b"one"}
+        fs.sync_directory(str(tmp_path))
+    assert seen_at_the_end(recorder) == {b"one"}
 
 
 def test_a_write_is_torn_at_every_byte_and_page_by_page(tmp_path: Path):

@@ -20,6 +20,8 @@ from fsstore import Store, clock
 DAY = 86_400 * 10**9
 #: What damage of a line may make `check` say.
 GARBAGE = {"torn", "glued", "nul", "utf8", "not-json", "no-object", "bad-id", "no-message", "conflict-marker"}
+#: What stands there twice, or is out of order, after a merge.
+TWINS = {"duplicate-id", "conflicting-id", "unsorted"}
 
 who = st.integers(0, 1)
 pick = st.integers(0, 1 << 16)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
-from machine import GARBAGE, StoreMachine, garbage, newlines, pick, play, who
+from machine import GARBAGE, TWINS, StoreMachine, garbage, newlines, pick, play, who
 
 from fsstore import NotFoundError, Store, ThreadGoalRecord, ThreadNotFoundError, clock
 
@@ -193,7 +193,7 @@ class GoalMachine(StoreMachine):
         with self.ledger.open("wb") as file:
             file.writelines(line + b"\n" for line in lines)
         self.model.ledger.update(self.theirs.ledger)
-        self.allowed |= {"unsorted", "duplicate-id", *GARBAGE}
+        self.allowed |= {*TWINS, *GARBAGE}
 
     # Damage
 
@@ -207,14 +207,22 @@ class GoalMachine(StoreMachine):
     def append_what_counts_for_nothing(self, record):
         greatest = max([*self.model.ledger, clock.FIRST_ID])
         line = json.dumps({"id": clock.new_id(greatest), **record, "tokens": 1}).encode() + b"\n"
-        self.spoil(self.ledger, line, "unknown-type", "bad-record", "unsorted", "duplicate-id", *GARBAGE, whole=True)
+        self.spoil(self.ledger, line, "unknown-type", "bad-record", *TWINS, *GARBAGE, whole=True)
 
     @precondition(lambda self: self.ledger.exists())
     @rule(pick=pick, newline=newlines)
     def append_line_again(self, pick, newline):
         lines = [line for line in self.ledger.read_bytes().split(b"\n") if line.endswith(b"}")]
         if lines:
-            self.spoil(self.ledger, lines[pick % len(lines)] + newline, "duplicate-id", "unsorted", *GARBAGE, whole=True)
+            self.spoil(
+                self.ledger,
+                lines[pick % len(lines)] + newline,
+                "duplicate-id",
+                "conflicting-id",
+                "unsorted",
+                *GARBAGE,
+                whole=True,
+            )
 
     @precondition(lambda self: self.ledger.exists())
     @rule(pick=pick)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
-from machine import GARBAGE, StoreMachine, garbage, newlines, pick, play, who
+from machine import GARBAGE, TWINS, StoreMachine, garbage, newlines, pick, play, who
 from tree_model import Cleared, Moved, Redacted, Removed, Said, TreeModel
 
 from fsstore import ABSENT, Message, MessageNotFoundError, Store, ThreadNotFoundError, clock
@@ -286,7 +286,7 @@ class MessagesMachine(StoreMachine):
     def append_line_again(self, pick, newline):
         lines = [line for line in self.log.read_bytes().split(b"\n") if line.endswith(b"}")]
         if lines:
-            self.damage(lines[pick % len(lines)] + newline, "duplicate-id", "unsorted", *GARBAGE, whole=True)
+            self.damage(lines[pick % len(lines)] + newline, *TWINS, *GARBAGE, whole=True)
 
     @precondition(lambda self: self.log.exists())
     @rule(pick=pick)

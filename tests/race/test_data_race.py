@@ -80,7 +80,7 @@ def test_a_session_that_is_deleted_again_and_again_is_begun_anew_each_time(root:
     try:
         for writer in writers:
             writer.hear()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600  # a machine may be busy
         while deleted < rounds and time.monotonic() < deadline:
             deleted += store.threads.delete("s")
             time.sleep(0.003)

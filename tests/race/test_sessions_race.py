@@ -26,7 +26,7 @@ def barrier(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def count(campaign: bool) -> int:
-    return 1000 if campaign else 25
+    return 200 if campaign else 25  # each step reads the whole session
 
 
 def contents(root: Path, key: str) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ from typing import Any
 import pytest
 from damage import LogBench, line_of
 
-from fsstore import Problem, Store, clock
-from fsstore.upkeep.check import FIXABLE
+from fsstore import DataStore, DataStoreOptions, ModelResponse, Problem, Store, clock, layout
+from fsstore.disk import fs
+from fsstore.upkeep.problems import FIXABLE
 
 pytestmark = pytest.mark.damaged
 
@@ -100,6 +103,8 @@ LOGS: dict[str, Callable[[Bench], Any]] = {
     "no-message": lambda bench: bench.append_record(id=next_id(bench)),
     "unknown-type": lambda bench: bench.append_record(id=next_id(bench), type="later"),
     "duplicate-id": lambda bench: bench.duplicate_line(4),
+    "conflicting-id": lambda bench: bench.insert_line(2, line_of({**bench.record(2), "content": "other"})),
+    "shared-id": lambda bench: bench.append_record(id=bench.sent[4].id, type="leaf", leaf_id=bench.sent[4].id),
     "missing-parent": lambda bench: bench.change(4, parent_id=clock.FIRST_ID),
     "cycle": lambda bench: bench.change(2, parent_id=bench.sent[3].id),
     "dangling": lambda bench: bench.append_record(id=next_id(bench), type="leaf", leaf_id=clock.FIRST_ID),
@@ -124,7 +129,95 @@ def test_a_problem_of_a_line_says_where_it_is(bench: Bench, kind: str) -> None:
 
 
 def test_every_kind_that_a_repair_can_mend_is_found_by_a_test() -> None:
-    assert set(LOGS) | {"leftover-temp", "stale-cache"} >= FIXABLE
+    assert set(LOGS) | {"leftover-temp", "stale-cache", "permissions", "index-differs"} >= FIXABLE
+
+
+@pytest.mark.parametrize("kind", LOGS)
+def test_a_repair_mends_what_is_fixable_loses_no_byte_and_the_second_one_changes_nothing(bench: Bench, kind: str) -> None:
+    LOGS[kind](bench)
+    with Store.open(bench.root, read_only=True) as store:
+        before = bench.data if kind == "format" else list(store.thread("t").messages)
+        assert [problem.kind for problem in store.repair(dry_run=True)] == [kind] * (kind in FIXABLE)
+    lines = bench.lines
+    with Store.open(bench.root) as store:
+        assert [problem.kind for problem in store.repair()] == [kind] * (kind in FIXABLE)
+        after = bench.data if kind == "format" else list(store.thread("t").messages)
+        store.close()
+        mended = snapshot(bench.root)
+        assert store.repair() == []
+        assert snapshot(bench.root) == mended
+    assert after == before
+    kept = bench.data + b"".join(path.read_bytes() for path in bench.file(".fsstore").glob("quarantine/*.raw"))
+    for line in b"".join(lines).replace(b"}{", b"}\n{").split(b"\n"):
+        assert line.strip(b"\0~") in kept
+    assert [found for _, found in bench.found()] == [kind] * (kind not in FIXABLE)
+
+
+def test_a_fragment_at_the_end_goes_to_quarantine_as_it_was(bench: Bench) -> None:
+    bench.cut_last(10)
+    fragment = bench.lines[4]
+    with Store.open(bench.root) as store:
+        assert [problem.kind for problem in store.repair()] == ["torn"]
+    assert bench.data == b"".join(bench.lines[:4])
+    (raw,) = bench.file(".fsstore").glob("quarantine/*.raw")
+    assert raw.read_bytes() == fragment
+    about = json.loads(raw.with_suffix(".json").read_bytes())
+    assert about["path"] == LOG
+    assert [(piece["offset"], piece["length"]) for piece in about["pieces"]] == [(bench.offset(4), len(fragment))]
+
+
+@pytest.mark.parametrize("name", ["strange", "x.tmp"])
+def test_a_leftover_goes_to_quarantine_and_a_stale_cache_goes(bench: Bench, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tomorrow = clock.now() + 100_000
+    monkeypatch.setattr(clock, "now", lambda: tomorrow)
+    bench.file(f".fsstore/tmp/{name}").write_bytes(b"left")
+    bench.file(".fsstore/cache/long.stamp").write_bytes(b"x")
+    with Store.open(bench.root) as store:
+        assert {problem.kind for problem in store.repair()} == {"leftover-temp", "stale-cache"}
+    assert [raw.read_bytes() for raw in bench.file(".fsstore").glob("quarantine/*.raw")] == [b"left"]
+    assert not bench.file(f".fsstore/tmp/{name}").exists()
+    assert not bench.file(".fsstore/cache/long.stamp").exists()
+
+
+@pytest.mark.parametrize("spoil", [b"words\n", b'{"id":"x"}\n', b"=======\n"])
+@pytest.mark.parametrize("log", [NAMES, "prompt_history.jsonl", "threads/d/session_content.jsonl", "threads/d/usage.jsonl"])
+def test_every_log_is_mended(bench: Bench, log: str, spoil: bytes) -> None:
+    with DataStore(DataStoreOptions(root=bench.root, session_id="d")) as data:
+        data.record_prompt("why?")
+        data.accumulate_cost("m", 1.5)
+        data.append_histories(["p"], [ModelResponse(model_id="m", text="so")], "why?")
+    path = bench.file(log)
+    whole = path.read_bytes()
+    path.write_bytes(spoil + whole)
+    assert len(bench.check()) == 1
+    with Store.open(bench.root) as store:
+        assert len(store.repair()) == 1
+    assert path.read_bytes() == whole
+    assert bench.check() == []
+
+
+def test_a_repair_beside_writers_loses_nothing(bench: Bench) -> None:
+    work = (
+        "import sys; from fsstore import Store\n"
+        "messages = Store.open(sys.argv[1], durability='process').thread('t').messages\n"
+        "for n in range(300): messages.append('user', f'{sys.argv[2]} {n}')"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", work, str(bench.root), name]) for name in "ab"]
+    mended = 0
+    with Store.open(bench.root) as store:
+        while any(writer.poll() is None for writer in writers):
+            with bench.path.open("ab") as file:
+                file.write(b"rubbish\n")
+            mended += len(store.repair())
+            store.thread("t").messages.compact()
+        mended += len(store.repair())
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert mended > 0
+    assert bench.check() == []
+    with Store.open(bench.root) as store:
+        said = [message.content for message in store.thread("t").messages]
+    for name in "ab":
+        assert [text for text in said if text.startswith(f"{name} ")] == [f"{name} {n}" for n in range(300)]
 
 
 def test_a_fragment_at_the_end_is_torn(bench: Bench) -> None:
@@ -225,14 +318,139 @@ def test_a_file_among_the_steps_that_is_no_document_is_reported(bench: Bench) ->
     assert bench.found() == [("threads/t/runs/r/steps/notes.txt", "name")]
 
 
-@pytest.mark.parametrize("kind", ["file", "link", "link to nothing"])
-def test_what_is_no_directory_among_the_threads_is_a_stranger(bench: Bench, kind: str) -> None:
-    path = bench.file("threads/x")
-    if kind == "file":
-        path.write_bytes(b"x")
-    else:
-        path.symlink_to(bench.file(THREAD) if kind == "link" else "/nowhere")
+def test_what_is_no_directory_among_the_threads_is_a_stranger(bench: Bench) -> None:
+    bench.file("threads/x").write_bytes(b"x")
     assert bench.found() == [("threads/x", "stranger")]
+
+
+@pytest.mark.parametrize("target", [THREAD, "nowhere", "/etc"])
+@pytest.mark.parametrize("place", ["threads/x", "threads/t/notes", "threads/t/runs/r/steps/x.json", "jobs", ".fsstore/tmp/x"])
+def test_a_link_inside_the_store_is_reported_and_not_followed(bench: Bench, place: str, target: str) -> None:
+    bench.file(place).symlink_to(target if target == "/etc" else bench.file(target))
+    assert ("symlink" in [kind for path, kind in bench.found() if path == place]) is True
+    assert {path for path, _ in bench.found()} == {place}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("messages.sync-conflict-20261128-101112-ABCDEF7.jsonl", "meta (conflicted copy 2026-11-28).json", "meta.json~"),
+        *("messages (Ada's conflicted copy 2026-11-28).jsonl", ".messages.jsonl.Xy12Zw", "meta_LOCAL_4711.json"),
+        "meta.REMOTE.4711.json",
+    ],
+)
+@pytest.mark.parametrize("directory", [THREAD, "threads/t/runs/r/steps", "threads", "."])
+def test_a_copy_that_a_sync_tool_left_is_reported_once(bench: Bench, directory: str, name: str) -> None:
+    path = bench.file(directory) / name
+    path.write_bytes(b"{}")
+    assert bench.found() == [(str(path.relative_to(bench.root)), "conflict-copy")]
+
+
+def test_no_name_of_an_id_is_taken_for_a_copy() -> None:
+    ids = (
+        "x.sync-conflict-20261128-101112-ABCDEF7",
+        "a (conflicted copy)",
+        "a.json~",
+        ".a.json.abc123",
+        "a_LOCAL_1.json",
+        "a.orig",
+    )
+    assert not any(layout.is_conflict_copy(f"{layout.encode_name(id)}{end}") for id in ids for end in ("", ".json"))
+
+
+@pytest.mark.parametrize("rights", [0o644, 0o660, 0o604, 0o777])
+@pytest.mark.parametrize(
+    "place", [META, LOG, STEP, NAMES, "fsstore.json", ".gitignore", THREAD, "threads", ".fsstore/locks", "."]
+)
+def test_rights_of_others_are_reported_and_taken_away(bench: Bench, place: str, rights: int) -> None:
+    rights |= 0o700 * bench.file(place).is_dir()
+    bench.file(place).chmod(rights)
+    assert bench.found() == [(place, "permissions")]
+    assert f"{rights:04o}" in bench.check()[0].detail
+    Store.open(bench.root).repair()
+    assert bench.check() == []
+    assert bench.file(place).stat().st_mode & 0o7777 == rights & 0o700
+
+
+def test_what_is_not_the_stores_in_its_root_is_no_matter(bench: Bench) -> None:
+    for name in (".git", "notes"):
+        bench.file(name).mkdir(mode=0o755)
+        bench.file(f"{name}/README").write_bytes(b"x")
+    bench.file("link").symlink_to("/etc")
+    assert bench.check() == []
+
+
+def test_a_document_of_an_id_that_has_its_own_is_named_so(bench: Bench) -> None:
+    bench.file("threads/copy").mkdir()
+    bench.file("threads/copy/meta.json").write_bytes(bench.file(META).read_bytes())
+    bench.file("threads/t/runs/r/steps/copy.json").write_bytes(bench.file(STEP).read_bytes())
+    assert bench.found() == [("threads/copy/meta.json", "two-names"), ("threads/t/runs/r/steps/copy.json", "two-names")]
+
+
+def test_a_name_that_the_index_lost_is_reported_and_noted_again(bench: Bench) -> None:
+    path = bench.file(NAMES)
+    path.write_bytes(b"".join(line for line in path.read_bytes().splitlines(keepends=True) if b'"two"' not in line))
+    with Store.open(bench.root) as store:
+        store.threads.update("t", rollout_path="/r")
+        path.write_bytes(b"".join(line for line in path.read_bytes().splitlines(keepends=True) if b'"two"' not in line))
+    assert bench.found() == [(META, "index-differs")]
+    with Store.open(bench.root) as store:
+        assert [problem.kind for problem in store.repair()] == ["index-differs"]
+    assert bench.check() == []
+    assert b'"two"' in path.read_bytes()
+
+
+def test_a_run_that_its_process_left_in_progress_is_reported(bench: Bench) -> None:
+    work = (
+        "from fsstore import Store; import sys; Store.open(sys.argv[1]).thread('t').runs.create('left', status='in_progress')"
+    )
+    subprocess.run([sys.executable, "-c", work, bench.root], check=True)
+    assert bench.found() == [("threads/t/runs/left/status.json", "abandoned-run")]
+    with Store.open(bench.root) as store:
+        run = store.thread("t").runs["left"]
+        run.update("in_progress")
+        assert bench.check() == []  # this process took it over
+        run.finish("failed")
+        run.steps.create("s")
+        store.thread("t").runs.create("other", status="in_progress")
+    bench.edit("threads/t/runs/other/status.json", process={"host": "elsewhere", "pid": 1 << 22})
+    assert bench.check() == []
+
+
+def test_what_a_writer_is_about_is_no_problem(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fragment, and a directory without its document, of which the rest comes before the second look."""
+    whole = bench.data
+    bench.put(whole[:-10])
+    bench.file("threads/new/runs/r2").mkdir(parents=True)
+    bench.file("threads/new/messages.jsonl").write_bytes(b"")
+
+    def go_on(seconds: float) -> None:
+        bench.put(whole)
+        os.utime(bench.path)
+        bench.file("threads/new").rename(bench.root.parent / "gone")
+
+    monkeypatch.setattr(fs, "pause", go_on)
+    with Store.open(bench.root, read_only=True) as store:
+        assert list(store.check()) == []
+
+
+def test_progress_is_told_from_none_to_all(bench: Bench) -> None:
+    told: list[tuple[int, int]] = []
+    with Store.open(bench.root) as store:
+        assert list(store.check(lambda done, total: told.append((done, total)))) == []
+    assert [done for done, _ in told] == list(range(told[0][1] + 1))
+
+
+def test_a_directory_that_may_not_be_read_is_unreadable(bench: Bench) -> None:
+    bench.file("threads/t/runs").chmod(0)
+    try:
+        list(os.scandir(bench.file("threads/t/runs")))
+    except PermissionError:
+        assert ("threads/t/runs", "unreadable") in bench.found()
+    else:
+        pytest.skip("this user may read everything")
+    finally:
+        bench.file("threads/t/runs").chmod(0o700)
 
 
 @pytest.mark.parametrize("path", [LOG, META, STATUS, STEP, NAMES])
@@ -246,7 +464,7 @@ def test_what_is_no_file_in_a_files_place_is_unreadable_and_never_hangs(bench: B
         place.symlink_to(aside)
     else:
         os.mkfifo(place)
-    assert bench.found() == [(path, "unreadable")]
+    assert bench.found() == [(path, "symlink" if kind == "link" else "unreadable")]
 
 
 @pytest.mark.parametrize("kind", ["torn", "not-json", "no-object", "bad-id", "unsorted", "duplicate-id"])
@@ -275,8 +493,11 @@ def test_a_type_of_the_session_index_that_must_be_understood_is_reported(bench: 
 
 
 @pytest.mark.parametrize("name", ["0123.999999999.host.meta.json.tmp", "strange", "x.tmp"])
-def test_a_temporary_file_of_nobody_is_reported(bench: Bench, name: str) -> None:
+def test_a_temporary_file_of_nobody_is_reported(bench: Bench, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.file(f".fsstore/tmp/{name}").write_bytes(b"x")
+    assert bench.found() == []  # of which nobody can tell whether its writer lives
+    tomorrow = clock.now() + 100_000
+    monkeypatch.setattr(clock, "now", lambda: tomorrow)
     assert bench.found() == [(f".fsstore/tmp/{name}", "leftover-temp")]
 
 
@@ -303,8 +524,8 @@ def test_a_stamp_of_no_thread_is_a_stale_cache(bench: Bench) -> None:
 def test_one_thread_that_cannot_be_read_does_not_hide_the_problems_of_the_next(bench: Bench) -> None:
     bench.append_record(id=next_id(bench), type="!later")
     bench.file("threads/long/meta.json").write_bytes(b"")
-    bench.file(".fsstore/tmp/x").write_bytes(b"")
-    assert bench.found() == [("threads/long/meta.json", "corrupt"), (LOG, "format"), (".fsstore/tmp/x", "leftover-temp")]
+    bench.file(".fsstore/cache/x.stamp").write_bytes(b"")
+    assert bench.found() == [("threads/long/meta.json", "corrupt"), (LOG, "format"), (".fsstore/cache/x.stamp", "stale-cache")]
 
 
 def test_a_missing_threads_directory_is_no_crash(bench: Bench) -> None:
@@ -327,3 +548,20 @@ def test_checking_finds_problems_one_by_one_and_can_stop_early(bench: Bench) -> 
         found = store.check()
         assert next(iter(found)).kind == "not-json"
         found.close()  # type: ignore[attr-defined]
+
+
+def test_a_thread_that_is_deleted_while_check_looks_is_no_problem(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, deleted = fs.names, []
+
+    def delete_once_listed(path: str) -> list[str]:
+        found = names(path)
+        if path.endswith("/threads") and not deleted:
+            deleted.append(path)
+            with Store.open(bench.root) as other:
+                other.threads.delete("t")
+        return found
+
+    with Store.open(bench.root, read_only=True) as store:
+        monkeypatch.setattr(fs, "names", delete_once_listed)
+        assert list(store.check()) == []
+    assert deleted

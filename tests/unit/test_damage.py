@@ -310,7 +310,7 @@ def test_of_two_records_with_one_id_the_greater_bytes_count_wherever_they_stand(
     view = bench.read()
     assert [message.id for message in view.messages] == bench.ids(*range(5))
     assert view.messages[2].content == (content if greater == twin else bench.sent[2].content)
-    assert [kind for kind, _ in view.kinds] == ["duplicate-id"]
+    assert [kind for kind, _ in view.kinds] == ["conflicting-id"]
     assert len(view.branch) == 5
 
 
@@ -345,7 +345,7 @@ def twins(bench: LogBench, **fields: Any) -> list[Any]:
 def test_a_record_of_another_kind_with_a_messages_id_does_not_hide_the_message(bench: LogBench, fields: dict[str, Any]) -> None:
     for view in twins(bench, **fields):
         assert_same(view.messages, bench.sent)
-        assert "duplicate-id" in [kind for kind, _ in view.kinds]
+        assert "shared-id" in [kind for kind, _ in view.kinds]
 
 
 def test_a_gone_stub_beats_the_message_of_its_id(bench: LogBench) -> None:

@@ -39,6 +39,7 @@ from fsstore.resources.session_recipe import duration
         (300, "5m0s"),
         (3600, "1h0m0s"),
         (90061.5, "25h1m1.5s"),
+        (-65, "-1m5s"),
     ],
 )
 def test_a_duration_is_spelled_as_recipes_do(seconds: float, said: str):

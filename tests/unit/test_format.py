@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import examples
 import pytest
+from examples import EXAMPLES, PAGE
 
 import fsstore
 from fsstore import ConversationTurn, Store, ThreadStatus, codec, layout
 
-PAGE = (Path(fsstore.__file__).parent / "FORMAT.md").read_text()
 SAYS_KINDS = (
     "upkeep/check.py",
     "resources/index.py",
@@ -21,24 +22,12 @@ SAYS_KINDS = (
     "disk/folding.py",
     "codec.py",
 )
-LOGS = (layout.INDEX, layout.PROMPTS)
-EXAMPLES = dict(re.findall(r"^```jsonl? (\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 
 
 @pytest.fixture
 def example(root: Path) -> Store:
-    Store.open(root).close()
-    for name, text in EXAMPLES.items():
-        path = place(root, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    examples.make(root)
     return Store.open(root)
-
-
-def place(root: Path, name: str) -> Path:
-    """Where the file of an example belongs: what is no store's belongs to the thread of the examples."""
-    of_the_store = name.startswith((*(f"{part}/" for part in (layout.JOBS, layout.WORKFLOWS, layout.RECIPES)), *LOGS))
-    return root / name if of_the_store else root / layout.THREADS / "thread_7f3a" / name
 
 
 def test_the_page_has_an_example_of_each_file(example: Store):

@@ -246,6 +246,19 @@ def test_what_was_copied_aside_says_where_it_comes_from(session: DataSession, wo
     assert json.loads(copy.with_suffix(".json").read_text())["path"] == str(work / "a")
 
 
+def test_of_several_snapshots_of_one_file_the_first_counts(session: DataSession, work: Path):
+    (work / "a").write_text("old")
+    session.rewinds.push(RewindEntry(prompt="p"))
+    snapshots = []
+    for content in ("first write", "second write"):
+        snapshots += snapshot_files(["a", "./a"], work)
+        (work / "a").write_text(content)
+    session.rewinds.push_files(snapshots)
+    result = session.rewinds.rewind(force=True)
+    assert (result.restored, result.left, result.file_msg) == (["a"], [], "")
+    assert (work / "a").read_text() == "old"
+
+
 # Half-way
 
 

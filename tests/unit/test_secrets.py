@@ -83,7 +83,7 @@ NO_SECRETS = [
     "-----BEGIN PUBLIC KEY-----\n" + "A1b2C3d4" * 30 + "\n-----END PUBLIC KEY-----",
     "-----BEGIN CERTIFICATE-----\n" + "A1b2C3d4" * 30 + "\n-----END CERTIFICATE-----",
     "eyJhbGciOiJIUzI1NiJ9 alone is no token, nor is eyJ.eyJ.x",
-    "postgres://user:password@localhost/db postgres://postgres:postgres@localhost mysql://root:${PASS}@db http://u:***@h/",
+    "postgres://user:password@localhost/db postgres://postgres:postgres@localhost mysql://srv:${PASS}@db http://u:***@h/",
     "http://localhost:8080/@scope/pkg https://example.org:443/a@b https://ada@example.org ssh://git@host:22/x",
     "https://[::1]:8080/x@y mailto:ada@example.org https://<user>:<password>@host http://user:%PASS%@host",
     "data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAA" * 40,

@@ -1,0 +1,44 @@
+"""What `check` sees of a store's files without opening them: links, rights, and copies that a sync tool left."""
+
+from __future__ import annotations
+
+from fsstore import layout
+from fsstore.disk import fs
+from fsstore.upkeep.problems import problem_at
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fsstore.upkeep.problems import Problem
+
+
+def problems(root: str) -> Iterator[Problem]:
+    """Give the problems of all entries below the root, and of the root itself; what is not the store's is passed over."""
+    if rights := fs.loose_rights(root):
+        yield _loose(root, root, rights)
+    for name in fs.names(root):
+        if name in layout.TOP_LEVEL or layout.is_conflict_copy(name):
+            yield from _entry(root, f"{root}/{name}", name)
+
+
+def _entry(root: str, path: str, name: str) -> Iterator[Problem]:
+    if fs.is_link(path):
+        yield problem_at(root, path, "symlink", "a symbolic link; nothing is read or written through it")
+        return
+    if layout.is_conflict_copy(name):
+        yield problem_at(root, path, "conflict-copy", "a copy that a sync tool or an editor left; nothing reads it")
+    if rights := fs.loose_rights(path):
+        yield _loose(root, path, rights)
+    if fs.is_directory(path):
+        try:
+            below = fs.names(path)
+        except OSError as error:
+            yield problem_at(root, path, "unreadable", str(error))
+            return
+        for name in below:
+            yield from _entry(root, f"{path}/{name}", name)
+
+
+def _loose(root: str, path: str, rights: int) -> Problem:
+    return problem_at(root, path, "permissions", f"others than its owner may use it (mode {rights:04o})")
