@@ -185,6 +185,16 @@ def test_a_secret_in_a_line_of_another_program_is_told_however_that_spells_it(ro
 
 
 @pytest.mark.damaged
+def test_a_secret_that_a_redaction_left_is_told_even_where_its_message_is_not_here(root: Path) -> None:
+    bench = LogBench(root)
+    kind, secret = SECRETS[6]
+    with Store.open(root) as store:
+        store.thread("t").messages.redact(bench.sent[4].id, "message", replacement=secret)
+    bench.drop_line(4)
+    assert found(Store.open(root)) == [("t", bench.sent[4].id, kind, False)]
+
+
+@pytest.mark.damaged
 def test_damage_hides_no_secret_behind_it(root: Path) -> None:
     bench = LogBench(root)
     bench.change(3, content=SECRETS[0][1])
