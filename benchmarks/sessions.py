@@ -112,18 +112,27 @@ def search(place: Place) -> list[Row]:
     holders = sorted(_plant(store, database, count))
     legs = [
         partial(_asked, partial(fresh, "find", "ours", store, "holding", _WORD), holders),
-        partial(_asked, partial(_grep, store, _WORD), holders),
+        partial(_asked, partial(_grep, store, _WORD, "-rlF"), holders),
+        partial(_asked, partial(_grep, store, _WORD, "-rliF"), holders),
         partial(_asked, partial(fresh, "find", "sqlite", database, "holding", _WORD), holders),
         partial(_asked, partial(fresh, "find", "sqlite", database, "indexed", _WORD), holders),
     ]
     interleave(1, *legs)  # warm: files in memory
-    mine, grep, like, indexed = interleave(rounds, *legs)
+    mine, grep, caseless, like, indexed = interleave(rounds, *legs)
     reach = at_most(2, ratio(mine, grep))
     megabytes = sum(entry.stat().st_size for entry in _logs(store)) / 1e6
-    rare = Row("search", f"a rare word in {count:,} sessions, {megabytes:.0f} MB / grep -r", middle(mine), middle(grep), *reach)
+    what = f"a rare word in {count:,} sessions, {megabytes:.0f} MB / LC_ALL=C grep -rlF"
+    rare = Row("search", what, middle(mine), middle(grep), *reach)
     first = [float(fresh("find", "ours", store, "first_holding", _COMMON)["seconds"]) for _ in range(rounds)]
     return [
         replace(rare, met=None) if place.quick else rare,
+        Row(
+            "search",
+            "a rare word / LC_ALL=C grep -rliF",
+            middle(mine),
+            middle(caseless),
+            *for_information(ratio(mine, caseless)),
+        ),
         Row("search", "SQLite LIKE / a rare word", middle(mine), middle(like), *for_information(ratio(like, mine))),
         Row("search", "SQLite FTS5 / a rare word", middle(mine), middle(indexed), *for_information(ratio(indexed, mine))),
         Row("search", "the 50 last used of all that hold a word", middle(first), "", "", "", None),
@@ -136,8 +145,8 @@ def _asked(ask: Callable[[], dict[str, object]], answer: list[str]) -> float:
     return float(found["seconds"])  # type: ignore[arg-type]
 
 
-def _grep(store: str, word: str) -> dict[str, object]:
-    command = ["grep", "-rlF", "--include=messages.jsonl", word, f"{store}/threads"]
+def _grep(store: str, word: str, options: str) -> dict[str, object]:
+    command = ["grep", options, "--include=messages.jsonl", word, f"{store}/threads"]
     start = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False, env={**os.environ, "LC_ALL": "C"}, text=True)
     seconds = time.perf_counter() - start
