@@ -6,7 +6,6 @@ It may vanish or be wrong at any time: it counts only while the log still holds 
 from __future__ import annotations
 
 import contextlib
-import os.path
 from dataclasses import dataclass
 
 from fsstore import clock, codec, layout
@@ -89,9 +88,8 @@ def write(root: Root, thread_name: str, stamp: Stamp) -> None:
     head = codec.encode_line({"length": stamp.length, "greatest": stamp.greatest, "plain": stamp.plain})
     path = _path(root, thread_name)
     with contextlib.suppress(OSError):  # a cache that cannot be kept is no reason to fail
-        root.check_no_link(os.path.dirname(path))
         temp = root.temp(path)
-        fs.write_new(temp, head + stamp.tail)
+        root.with_own_directories(lambda: fs.write_new(temp, head + stamp.tail))
         fs.rename(temp, path)
 
 

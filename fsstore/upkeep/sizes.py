@@ -15,7 +15,7 @@ class Size:
     """What a part of a store takes.
 
     Attributes:
-        kind: thread, jobs, workflows, recipes, session_index, prompt_history, trash, quarantine, cache; `other` is all the rest.
+        kind: thread, jobs, workflows, recipes, session_index, prompt_history, trash, quarantine, cache; `other` is the rest.
         path: Where it is, below the root; empty for the rest.
         id: A thread's id, where it can be read.
         name: What a thread is called, if anything.
