@@ -24,7 +24,7 @@ def _seconds(context: click.Context, option: click.Parameter, value: str | None)
     """Give the seconds of a number and a unit of time."""
     if value is None:
         return None
-    found = re.fullmatch(rf"(\d{{1,9}})([{''.join(_UNITS)}])", value.strip())
+    found = re.fullmatch(rf"([0-9]{{1,9}})([{''.join(_UNITS)}])", value.strip())
     if not found:
         raise click.BadParameter(f"{one_line(value)!r} is no age: say 30d, 12h, 90m, 10s or 2w.", context, option)
     return int(found[1]) * _UNITS[found[2]]

@@ -39,6 +39,7 @@ class Moves:
         On disk: All of it is made in `.fsstore/tmp` and synced; then the directory is renamed, and both above it are synced.
         """
         root, temp = self._root, self._root.temp(new.directory)
+        root.check_no_link(new.directory)
         root.with_own_directories(lambda: fs.make_directory(temp))
         try:
             self._fill(old, new, temp)

@@ -36,6 +36,7 @@ class Returns:
 
     def restore(self, entry: Trashed) -> None:
         """Bring an entry of the trash back; see `Trash.restore`."""
+        self._root.check_no_link(f"{self._root.path}/{entry.path}")
         if entry.kind == "other":
             raise CorruptError(self._place(entry), "nothing that the store deleted")
         if entry.item_id is None:
@@ -91,7 +92,7 @@ class Returns:
         self._write(f"{place}/{layout.RUN}", self._copy(f"{place}/{layout.RUN}"), before)
         aside = self._root.temp(run)
         if left:
-            fs.rename(run, aside)
+            self._root.with_own_directories(lambda: fs.rename(run, aside))
             fs.sync_directory(os.path.dirname(run))
         self._root.move_from_trash(run, entry.id)
         fs.remove_tree(aside)

@@ -364,7 +364,7 @@ class Threads:
     def _begin(self, thread: ThreadHandle, fields: Object, version: str | None) -> None:
         if fields.get("name") is not None:
             self._note(fields)
-        fs.make_directory(thread.directory)
+        self._root.make_directories(thread.directory)
         version = self._deletions.begin_after(thread, version)
         self._documents.create(thread.id, fields, lambda: AlreadyExistsError("thread", thread.id), version)
 
