@@ -257,14 +257,15 @@ class TreeReader:
         """
         index = self._indexes[self.path] if keep or self.path in self._indexes else Index(self.path)
         with index.mutex:
-            index.refresh(fd, fs.fstat(fd))
-            for _ in range(3):
-                if exact and not index.exact:
-                    index.build(fd, fs.fstat(fd), exact=True)
+            for _ in range(4):
                 try:
+                    if not exact or index.exact:
+                        index.refresh(fd, fs.fstat(fd))
+                    if exact and not index.exact:
+                        index.build(fd, fs.fstat(fd), exact=True)
                     return call(fd, index)
                 except Provisional:
-                    index.build(fd, fs.fstat(fd), exact=True)
+                    exact, index.exact = True, False
             raise CorruptError(self.path, _CHANGING)
 
     def _build_exactly(self, fd: int) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 from pathlib import Path
@@ -619,3 +620,14 @@ def test_after_any_damage_every_line_left_whole_is_read_and_the_log_goes_on(
     assert_same([message for message in later.messages if message.id in found], view.messages)
     assert later.branch[-1] == later.messages[-1] == new
     assert {message.id for message in later.messages} <= {*bench.ids(*range(5)), new.id}
+
+
+def test_a_line_that_turns_out_to_be_no_message_while_another_is_placed_is_no_error(bench: LogBench) -> None:
+    """The parent is looked for by bisection, over lines that were placed without being decoded."""
+    gone = json.dumps({"id": bench.sent[1].id, "parent_id": bench.sent[0].id, "type": "gone"}).encode() + b"\n"
+    bench.set_line(1, gone)
+    bench.change(4, parent_id=bench.sent[0].id[:-1] + "0")
+    with Store.open(bench.root, read_only=True) as store:
+        messages = store.thread("t").messages
+        assert [message.id for message in messages.branch()] == bench.ids(4)
+        assert [message.id for message in messages] == bench.ids(0, 2, 3, 4)

@@ -17,6 +17,7 @@ from fsstore.disk import fs
 from fsstore.disk.follow import whole_lines
 from fsstore.resources import branches
 from fsstore.resources.index import Index
+from fsstore.resources.messages import Messages
 
 LATE = "ffffffff-ffff-7fff-bfff-ffffffffffff"
 #: What a log may hold beside messages that each stand below the one before.
@@ -94,12 +95,10 @@ def spoil(lines: list[bytes], kind: str, at: int) -> None:
         }[kind]
 
 
-def counted_by_index(path: str) -> int:
-    fd = fs.open_read(path)
+def counted_by_index(messages: Messages) -> int:
+    fd = fs.open_read(messages.path)
     try:
-        index = Index(path)
-        index.refresh(fd, fs.fstat(fd))
-        return len(index.tree.branch(index.tree.current()))
+        return messages.with_index(fd, lambda _, index: len(index.tree.branch(index.tree.current())))
     finally:
         fs.close(fd)
 
@@ -118,7 +117,7 @@ def test_every_log_is_counted_as_its_index_counts_it(root: Path, monkeypatch: py
             spoil(lines, damage, at)
         monkeypatch.setattr(branches, "whole_lines", partial(whole_lines, block=block))
         Path(messages.path).write_bytes(b"".join(lines))
-        assert messages.length() == counted_by_index(messages.path)
+        assert messages.length() == counted_by_index(messages)
         if not damage and set(kinds) == {"message"}:
             assert messages.length() == len(kinds)
 
