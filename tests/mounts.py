@@ -84,8 +84,19 @@ class Mount:
         """Take the ballast away, where there is any."""
         (self.directory / "ballast").unlink(missing_ok=True)
 
-    def _run(self, *command: str | Path) -> None:
-        subprocess.run(command, check=True, capture_output=True)
+    def limit_by_quota(self, count: int | None) -> None:
+        """Give a btrfs room for so many bytes more; None for as many as there are."""
+        if count is None:
+            self._run("btrfs", "qgroup", "limit", "none", self.directory)
+            return
+        self._run("btrfs", "quota", "enable", self.directory)
+        os.sync()
+        self._run("btrfs", "quota", "rescan", "-w", self.directory)
+        used = self._run("btrfs", "qgroup", "show", "--raw", self.directory).stdout.split()
+        self._run("btrfs", "qgroup", "limit", str(int(used[used.index(b"0/5") + 1]) + count), self.directory)
+
+    def _run(self, *command: str | Path) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(command, check=True, capture_output=True)
 
 
 @contextmanager

@@ -41,14 +41,19 @@ class Writer:
         self.own: list[str] = []
         self.known: dict[str, list[str]] = {}
 
-    def work(self) -> None:
         operations = [self.append] * 8 + [self.append_long] * 2 + [self.fork] * 2 + [self.extend] * 2
         operations += [self.create, self.delete, self.run, self.leaf, self.count_by_name, self.change_goal]
         operations += [self.accrue] * 4 + [self.save] * 2 + [self.update_job] * 2 + [self.remove] * 2 + [self.talk] * 2
         operations += [self.answer] * 2 + [self.cost, self.ask, self.compact, self.take_turn, self.passing, self.put_tools]
-        operations += [self.speak, self.keep_run]
+        self.operations = [*operations, self.speak, self.keep_run]
+
+    def work(self) -> None:
         while True:
-            self.chance.choice(operations)()
+            self.once()
+
+    def once(self) -> None:
+        """Do one thing."""
+        self.chance.choice(self.operations)()
 
     def token(self) -> str:
         self.count += 1
