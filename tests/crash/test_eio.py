@@ -23,7 +23,7 @@ from fsstore import layout
 
 SYNCS = ("fdatasync", "fsync")
 #: How many syncs of each name fail in the short run, in each mode.
-SHORT = 3
+SHORT = 2
 
 
 def scenario(mode: str, place: Path, who: str, *tracer: str | Path) -> None:
