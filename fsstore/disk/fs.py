@@ -164,7 +164,7 @@ def make_directory(path: str) -> bool:
     try:
         mkdir(path, 0o700)
     except FileExistsError:
-        if not os.path.isdir(path):
+        if not _stat.S_ISDIR(os.stat(path).st_mode):
             raise
         return False
     os.chmod(path, 0o700)
@@ -179,13 +179,14 @@ def make_directories(path: str) -> None:
     make_directory(path)
 
 
-def create_temp(path: str, data: bytes) -> None:
-    """Write a new file and sync it; on any failure nothing is left of it."""
+def create_temp(path: str, data: bytes, *, synced: bool = True) -> None:
+    """Write a new file, and sync it unless it is a cache; on any failure nothing is left of it."""
     fd = open_fd(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
     try:
         os.fchmod(fd, 0o600)
         write_all(fd, data)
-        sync(fd)
+        if synced:
+            sync(fd)
     except BaseException:
         unlink(path)
         raise
@@ -324,15 +325,6 @@ def is_local(path: str) -> bool:
         if real.startswith(point) and len(point) >= len(best):  # a later mount covers an earlier one
             best, kind = point, right.split()[0]
     return kind in LOCAL_FILE_SYSTEMS
-
-
-def write_new(path: str, data: bytes) -> None:
-    """Write a new file without a sync: for caches."""
-    fd = open_fd(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
-    try:
-        write_all(fd, data)
-    finally:
-        close(fd)
 
 
 def contains(path: str, needles: tuple[bytes, ...], buffer: bytearray) -> bool:

@@ -66,7 +66,7 @@ class Log:
         Raises:
             LockTimeoutError: Another writer held the lock for `lock_timeout` seconds; nothing was written.
             SyncFailedError: The record is written, but the disk did not confirm it.
-            OSError: What the disk refused; nothing was left behind.
+            OSError: What the disk refused; nothing was left behind, unless it refused even to take that back.
 
         On disk: One write at the end of the file, sealed before if its tail was torn; then, at full durability, one sync.
         Crash: The lines whole, or a prefix of them and a fragment that the next writer seals.

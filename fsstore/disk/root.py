@@ -153,17 +153,26 @@ class Root:
         """Give a fresh name for what will replace `path`."""
         return f"{self.path}/{layout.TMP}/{layout.temp_name(path, fs.host(), fs.pid(), fs.salt())}"
 
-    def replace(self, path: str, data: bytes, *, sync_directory: bool, unless: Callable[[], bool] = lambda: False) -> bool:
+    def replace(
+        self,
+        path: str,
+        data: bytes,
+        *,
+        sync_directory: bool,
+        synced: bool = True,
+        unless: Callable[[], bool] = lambda: False,
+    ) -> bool:
         """Put a file in the place of `path`, whole, at one moment; not where `unless` says so just before. Say whether.
 
-        On disk: A temporary file in `.fsstore/tmp`, synced; then rename(2); then the directory is synced.
+        On disk: A temporary file in `.fsstore/tmp`, synced unless it is to be a cache; then rename(2); then the directory is
+            synced.
         Crash: The old file or the new one, never another.
 
         Raises:
             SyncFailedError: The directory could not be synced: the new file is there, but may not survive a power cut.
         """
         temp = self.temp(path)
-        self.with_own_directories(lambda: fs.create_temp(temp, data))
+        self.with_own_directories(lambda: fs.create_temp(temp, data, synced=synced))
         try:
             stop = unless()
             if not stop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from copy import copy
@@ -294,14 +295,13 @@ class TreeReader:
 
     def keep_stamp(self, mark: stamps.Stamp) -> None:
         """Keep the log's stamp, while the log is there and holds what the stamp says: it may have been rewritten since."""
-        opened = self._open()
-        if opened is None:
-            return
-        try:
-            if fs.read_at(opened, len(mark.tail), mark.length - len(mark.tail)) == mark.tail:
-                stamps.write(self._place.root, self._place.name, mark)
-        finally:
-            fs.close(opened)
+        with contextlib.suppress(OSError):  # a cache that cannot be kept is no reason to fail
+            opened = fs.open_read(self.path)
+            try:
+                if fs.read_at(opened, len(mark.tail), mark.length - len(mark.tail)) == mark.tail:
+                    stamps.write(self._place.root, self._place.name, mark)
+            finally:
+                fs.close(opened)
 
     # What writers ask
 

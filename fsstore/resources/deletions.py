@@ -42,9 +42,14 @@ class Deletions:
     def delete(self, thread: ThreadHandle) -> None:
         """Remember that a thread is deleted, and move it to the trash.
 
-        On disk: A line in the session index with all that was seen of the thread, synced; then the directory is renamed.
+        On disk: The place in the trash; a line in the session index with all that was seen of the thread, synced; then the
+            directory is renamed.
         """
-        self._move_away(thread, self._index.note_deletion(thread.id, self.seen(thread)))
+
+        def prepare(deletion: str) -> None:
+            self._root.trash_place(thread.directory, deletion)  # a full disk refuses here, before anything is noted
+
+        self._move_away(thread, self._index.note_deletion(thread.id, self.seen(thread), prepare))
 
     def finish(self, thread: ThreadHandle) -> None:
         """Move a thread to the trash whose deletion a dead process noted, unless somebody wrote to it since."""

@@ -138,14 +138,21 @@ class SessionIndex:
             lines = codec.encode_lines([{"id": id, **row} for id, row in zip(ids, rows, strict=True)])
             self._root.replace(self.path, lines, sync_directory=True)
 
-    def note_deletion(self, thread_id: str, seen: Object) -> str:
+    def note_deletion(self, thread_id: str, seen: Object, prepare: Callable[[str], object]) -> str:
         """Note that a thread is deleted, with all that was seen of it; give the id of the record.
 
-        The caller holds the lock of the index. Synced at either durability, since what follows moves data away.
+        The caller holds the lock of the index. `prepare` is given the id before anything is noted, and may refuse.
+        Synced at either durability, since what follows moves data away.
         """
         self._begin()
         fields = {"type": "deleted", "thread_id": thread_id, **seen}
-        writer, _, ids = self._log.append_locked(lambda writer: _line(writer, fields))
+
+        def make(writer: Writer) -> Made:
+            made = _line(writer, fields)
+            prepare(made[1][0])
+            return made
+
+        writer, _, ids = self._log.append_locked(make)
         self._log.sync_locked(writer, ids, always=True)
         return ids[0]
 

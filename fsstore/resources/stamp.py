@@ -86,11 +86,7 @@ def write(root: Root, thread_name: str, stamp: Stamp) -> None:
     if HEAD + stamp.greatest.encode() not in stamp.tail and len(stamp.tail) < TAIL:
         return  # the log ends in something else than its greatest record
     head = codec.encode_line({"length": stamp.length, "greatest": stamp.greatest, "plain": stamp.plain})
-    path = _path(root, thread_name)
-    with contextlib.suppress(OSError):  # a cache that cannot be kept is no reason to fail
-        temp = root.temp(path)
-        fs.write_new(temp, head + stamp.tail)
-        fs.rename(temp, path)
+    root.replace(_path(root, thread_name), head + stamp.tail, sync_directory=False, synced=False)
 
 
 def remove(root: Root, thread_name: str) -> None:

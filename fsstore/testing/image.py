@@ -101,7 +101,7 @@ class Image:
             if data is None:
                 fs.mkdir(f"{base}/{path}", 0o700)
             else:
-                fs.write_new(f"{base}/{path}", data)
+                fs.create_temp(f"{base}/{path}", data, synced=False)
 
 
 def inode_of(status: os.stat_result) -> Inode:

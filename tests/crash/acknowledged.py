@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class Claims:
         self.deleting: set[str] = set()
         self.deleted: set[str] = set()
         self.runs: dict[tuple[str, str], str] = {}
+        self.steps: set[tuple[str, str, str]] = set()
+        self.kept: set[tuple[str, str]] = set()
         self.leaves: set[tuple[str, str]] = set()
         self.spending: Counter[str] = Counter()
         self.spent: Counter[str] = Counter()
@@ -56,7 +58,7 @@ class Claims:
                 getattr(self, f"_{what}")(*details)
 
     def __len__(self) -> int:
-        single = (self.messages, self.created, self.deleted, self.runs, self.leaves, self.counts)
+        single = (self.messages, self.created, self.deleted, self.runs, self.steps, self.kept, self.leaves, self.counts)
         single += (self.removed, self.answered, self.prompts)
         return sum(map(len, single)) + sum(self.spent.values())
 
@@ -74,6 +76,12 @@ class Claims:
 
     def _run(self, thread: str, run: str, status: str) -> None:
         self.runs[thread, run] = status
+
+    def _step(self, thread: str, run: str, step: str) -> None:
+        self.steps.add((thread, run, step))
+
+    def _kept(self, session: str, prompt: str) -> None:
+        self.kept.add((session, prompt))
 
     def _leaf(self, workflow: str, leaf: str) -> None:
         self.leaves.add((workflow, leaf))
@@ -108,9 +116,14 @@ class Claims:
         self.errors.append(trace)
 
 
-def broken_claims(root: Path, notes: Callable[[], Iterable[Path]]) -> Iterator[str]:
-    """Give what was acknowledged and is not there, is there twice, or hangs in the air. Writers may go on meanwhile."""
-    claims = Claims(notes())
+def broken_claims(
+    root: Path, notes: Callable[[], Iterable[Path]], binding: Callable[[], Iterable[Path]] | None = None
+) -> Iterator[str]:
+    """Give what was acknowledged and is not there, is there twice, or hangs in the air. Writers may go on meanwhile.
+
+    `binding` gives the notes of which all must be there, where not all of `notes` are such; the rest may be there, or not.
+    """
+    claims = Claims((binding or notes)())
     yield from claims.errors
     with Store.open(root, read_only=True) as store:
         there = set(store.threads.ids())
@@ -129,6 +142,8 @@ def broken_claims(root: Path, notes: Callable[[], Iterable[Path]]) -> Iterator[s
         yield from (f"{id}: the run of {one!r} is lost" for id, one in claims.answered if prompts[id].count(one) != 1)
         yield from (f"prompt {one!r} is lost" for one in claims.prompts - set(store.prompts.recent()))
         runs = {at: store.thread(at[0]).runs.get(at[1]) for at in claims.runs}
+        steps = {(*at, step.id) for at in claims.runs for step in store.thread(at[0]).runs.handle(at[1]).steps}
+        kept = {(id, run.prompt) for id in dict(claims.kept) for run in store.data.session(id, cwd="/").runs.content().runs}
         leaves = {(run.id, leaf.id) for run in store.workflows for leaf in store.workflows[run.id].leaves}
         sums = {id: store.thread(id).goal.get() for id in claims.spent}
         counted = {at: _counted(store, *at) for at in claims.counts}
@@ -143,6 +158,8 @@ def broken_claims(root: Path, notes: Callable[[], Iterable[Path]]) -> Iterator[s
             info = runs[id, run]
             if id not in deleting and STATUSES.index(str(info.status) if info else "none") < STATUSES.index(status):
                 yield f"{id}: run {run} is {info}, not {status}"
+        yield from (f"{id}: step {step} of run {run} is lost" for id, run, step in claims.steps - steps if id not in deleting)
+        yield from (f"{id}: kept run {prompt} is lost" for id, prompt in claims.kept - kept)
         yield from (f"leaf {leaf} of workflow run {run} is lost" for run, leaf in claims.leaves - leaves if run not in deleting)
         for id, goal in sums.items():
             used = goal.tokens_used if goal else -1
@@ -178,8 +195,8 @@ def _counted(store: Store, kind: str, place: str, name: str) -> int:
     return int(store.names.get(place) or -1)
 
 
-def stuck(root: Path, *, leaves: frozenset[str] = KILLS_LEAVE) -> Iterator[str]:
-    """Give where the store does not go on once everybody is dead; append to every thread."""
+def stuck(root: Path, left: Collection[str] = KILLS_LEAVE) -> Iterator[str]:
+    """Give where the store does not go on once everybody is dead; append to every thread. `check` may find what is `left`."""
     with Store.open(root) as store:
         for id in store.threads.ids():
             messages = store.thread(id).messages
@@ -193,7 +210,7 @@ def stuck(root: Path, *, leaves: frozenset[str] = KILLS_LEAVE) -> Iterator[str]:
             store.thread(id).checkpoints.save("after", len(before))
             if store.thread(id).checkpoints.newest().state != len(before):
                 yield f"{id}: a checkpoint after the crash is not the newest"
-        yield from (f"check finds {problem}" for problem in store.check() if problem.kind not in leaves)
+        yield from (f"check finds {problem}" for problem in store.check() if problem.kind not in left)
 
 
 def torn_lines(root: Path) -> int:

@@ -41,13 +41,19 @@ class Writer:
         self.own: list[str] = []
         self.known: dict[str, list[str]] = {}
 
-    def work(self) -> None:
         operations = [self.append] * 8 + [self.append_long] * 2 + [self.fork] * 2 + [self.extend] * 2
         operations += [self.create, self.delete, self.run, self.leaf, self.count_by_name, self.change_goal]
         operations += [self.accrue] * 4 + [self.save] * 2 + [self.update_job] * 2 + [self.remove] * 2 + [self.talk] * 2
-        operations += [self.answer] * 2 + [self.cost, self.ask, self.compact, self.take_turn, self.passing, self.put_tools]
+        operations += [self.answer] * 2 + [self.cost, self.ask, self.take_turn, self.passing, self.put_tools]
+        self.operations = [*operations, self.speak, self.keep_run, self.compact]
+
+    def work(self) -> None:
         while True:
-            self.chance.choice(operations)()
+            self.once()
+
+    def once(self) -> None:
+        """Do one thing."""
+        self.chance.choice(self.operations)()
 
     def token(self) -> str:
         self.count += 1
@@ -84,9 +90,6 @@ class Writer:
         self.notes.note("removing", thread, token)
         self.store.thread(thread).messages.remove(message.id)
         self.notes.note("removed", thread, token)
-
-    def compact(self) -> None:
-        self.store.thread(self.chance.choice(SHARED)).messages.compact()
 
     def talk(self) -> None:
         """In a session of its own; the last message but one is taken back."""
@@ -158,6 +161,7 @@ class Writer:
         self.notes.note("run", thread, id, "queued")
         run.update("in_progress")
         self.notes.note("run", thread, id, "in_progress")
+        self.notes.note("step", thread, id, run.steps.create().id)
         run.finish()
         self.notes.note("run", thread, id, "completed")
 
@@ -188,10 +192,31 @@ class Writer:
         self.store.names.append(f"elsewhere-{self.name}", str(self.count), self.count)
         self.counted("name", f"elsewhere-{self.name}")
 
+    def speak(self) -> None:
+        token = self.token()
+        self.store.sessions.append("session", ChatMessage.user(content(token)))
+        self.notes.note("append", "session", token)
+
+    def keep_run(self) -> None:
+        token = self.token()
+        self.store.data.session("data", cwd="/").persist_run(token, [ModelResponse(model_id="m", text=token)], None, ())
+        self.notes.note("kept", "data", token)
+
+    def compact(self) -> None:
+        self.store.thread(self.thread()).messages.compact()
+
     def leaf(self) -> None:
         token = self.token()
         self.store.workflows["shared"].leaves.create(token, leaf_id="x")
         self.notes.note("leaf", "shared", token)
+
+
+def prepare(store: Store) -> None:
+    """Make what all writers share."""
+    for id in SHARED:
+        store.threads.create(id).goal.set("to be spent on")
+    store.jobs.put(JobStateRecord(id="shared"))
+    store.workflows.create("w", id="shared")
 
 
 class Round:
@@ -206,10 +231,7 @@ class Round:
         self.born = 0
         place.mkdir()
         with Store.open(self.root) as store:
-            for id in SHARED:
-                store.threads.create(id).goal.set("to be spent on")
-            store.jobs.put(JobStateRecord(id="shared"))
-            store.workflows.create("w", id="shared")
+            prepare(store)
 
     def notes(self) -> list[Path]:
         return list(self.place.glob("*.notes"))

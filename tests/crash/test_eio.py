@@ -68,7 +68,7 @@ def failed_at(point: tuple[str, int], mode: str, prepared: Path, place: Path) ->
     if len(Claims(notes()).told) != 1:
         wrong.append("nobody was told, or twice")
     wrong += broken_claims(place / "store", notes)
-    wrong += stuck(place / "store", leaves=KILLS_LEAVE | {"nul"})
+    wrong += stuck(place / "store", KILLS_LEAVE | {"nul"})
     wrong += broken_claims(place / "store", notes)
     shutil.rmtree(place)
     return [f"{mode}, {name} {number} failed: {one}" for one in wrong]

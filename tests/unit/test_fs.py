@@ -130,9 +130,8 @@ def test_lines_are_read_from_a_place_on_and_the_descriptor_stays_open(tmp_path: 
 
 def test_a_temporary_file_must_be_new(tmp_path: Path):
     (tmp_path / "there").write_text("mine")
-    for call in (fs.create_temp, fs.write_new):
-        with pytest.raises(FileExistsError):
-            call(str(tmp_path / "there"), b"theirs")
+    with pytest.raises(FileExistsError):
+        fs.create_temp(str(tmp_path / "there"), b"theirs")
     assert (tmp_path / "there").read_text() == "mine"
 
 
@@ -140,7 +139,7 @@ def test_every_byte_is_written_however_short_the_writes_are(tmp_path: Path, monk
     real = fs.write
     monkeypatch.setattr(fs, "write", lambda fd, data: real(fd, bytes(data)[:3]))
     fs.create_temp(str(tmp_path / "temp"), b"0123456789")
-    fs.write_new(str(tmp_path / "new"), b"")
+    fs.create_temp(str(tmp_path / "new"), b"")
     assert (tmp_path / "temp").read_bytes() == b"0123456789"
     assert (tmp_path / "new").read_bytes() == b""
 
@@ -153,6 +152,14 @@ def test_a_temporary_file_that_could_not_be_written_is_not_left(tmp_path: Path, 
         fs.create_temp(str(tmp_path / "temp"), b"x")
     assert os.listdir(tmp_path) == []
     assert faults.open_files() == before
+
+
+def test_a_disk_that_fails_when_asked_for_a_directory_is_not_taken_for_a_file_in_the_way(tmp_path: Path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", faults.failing(errno.EIO))
+        with pytest.raises(OSError, match="Input/output error"):
+            fs.make_directory(str(tmp_path / "a"))
 
 
 def test_directories_are_made_once_and_a_file_in_the_way_is_an_error(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import faults
 import pytest
 from damage import line_of, read_exactly, unchanged
 from hypothesis import HealthCheck, given, settings
@@ -491,6 +493,20 @@ def test_a_short_log_gets_no_stamp(root: Path) -> None:
     fill(root, 20)
     assert not stamp_of(root).exists()
     assert_tail_agrees(root)
+
+
+@pytest.mark.parametrize("refused", ["open_fd", "write", "rename"])
+def test_a_stamp_that_cannot_be_kept_harms_nobody_and_leaves_nothing(root: Path, monkeypatch, refused: str) -> None:
+    fill(root, 1000)
+    stamp_of(root).unlink()
+    store = Store.open(root, durability="process")
+    store.thread("t").messages.append("user", "more")
+    with monkeypatch.context() as patch:
+        patch.setattr(fs, refused, faults.failing(errno.EIO))
+        store.close()
+    assert not stamp_of(root).exists()
+    assert os.listdir(root / ".fsstore" / "tmp") == []
+    assert faults.descriptors(root) == []
 
 
 def test_a_reader_keeps_no_stamp_and_changes_nothing(root: Path) -> None:

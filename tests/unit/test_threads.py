@@ -419,6 +419,16 @@ def test_when_the_tombstone_cannot_be_synced_the_thread_stays(store: Store, monk
     assert store.threads.delete("t") is True
 
 
+def test_a_deletion_without_room_in_the_trash_is_refused_before_it_is_noted(store: Store, root: Path, monkeypatch):
+    store.threads.create("t").messages.append("user", "kept")
+    faults.fail_once(monkeypatch, "mkdir", errno.ENOSPC)
+    with pytest.raises(OSError, match="No space left"):
+        store.threads.delete("t")
+    with Store.open(root) as other:  # which ends deletions that were begun
+        assert [message.content for message in other.thread("t").messages] == ["kept"]
+    assert store.threads.delete("t") is True
+
+
 def test_a_thread_deleted_with_a_long_log_leaves_nothing_that_check_minds(store: Store):
     store.threads.create("t").messages.extend([{"role": "user", "content": "x" * 100}] * 1_000)
     store.close()
@@ -492,11 +502,13 @@ def test_a_deletion_killed_at_any_call_is_finished_or_never_was(root: Path):
     Store.open(root).close()
     there = processes.run(children.kill_deletions, str(root))
     assert len(there) >= 5
-    assert there == [True] + [False] * (len(there) - 1)  # the tombstone is the first call
+    kept = [str(number) for number in range(there.count(True))]
+    assert there == [True] * len(kept) + [False] * (len(there) - len(kept))
+    assert len(kept) == 3  # two directories in the trash are made, then comes the tombstone
     with Store.open(root) as store:
-        assert store.threads.ids() == ["0"]
-        assert faults.texts(store, "0") == ["x"]
-        assert len(trash(store)) == len(there)
+        assert store.threads.ids() == kept
+        assert [faults.texts(store, id) for id in kept] == [["x"]] * len(kept)
+        assert len(trash(store)) == len(there) - len(kept) + 1  # and the one whose process was not killed
 
 
 def test_a_late_append_after_another_processs_deletion_raises_and_recreates_nothing(store: Store, root: Path):
