@@ -34,8 +34,11 @@ def cut(recording: Recording, **options: int):
     return power_cuts(recording.recorder.before, recording.recorder.calls, start=recording.start, **options)
 
 
+Counted = Callable[[Iterable[State]], Iterator[State]]
+
+
 @pytest.fixture
-def counted(figures: Callable[[str], None]) -> Callable[[Iterable[State]], Iterator[State]]:
+def counted(figures: Callable[[str], None]) -> Counted:
     """Say how many states were looked at."""
 
     def count(states: Iterable[State]) -> Iterator[State]:
@@ -45,9 +48,6 @@ def counted(figures: Callable[[str], None]) -> Callable[[Iterable[State]], Itera
         figures(f"crash states: {number:,} of 1 recordings")
 
     return count
-
-
-Counted = Callable[[Iterable[State]], Iterator[State]]
 
 
 @every_operation

@@ -23,7 +23,7 @@ from fsstore import layout
 
 SYNCS = ("fdatasync", "fsync")
 #: How many syncs of each name fail in the short run, in each mode.
-SHORT = 3
+SHORT = 2
 
 
 def scenario(mode: str, place: Path, who: str, *tracer: str | Path) -> None:
@@ -68,7 +68,7 @@ def failed_at(point: tuple[str, int], mode: str, prepared: Path, place: Path) ->
     if len(Claims(notes()).told) != 1:
         wrong.append("nobody was told, or twice")
     wrong += broken_claims(place / "store", notes)
-    wrong += stuck(place / "store", leaves=KILLS_LEAVE | {"nul"})
+    wrong += stuck(place / "store", KILLS_LEAVE | {"nul"})
     wrong += broken_claims(place / "store", notes)
     shutil.rmtree(place)
     return [f"{mode}, {name} {number} failed: {one}" for one in wrong]

@@ -25,7 +25,7 @@ ENVIRONMENT = {
 }
 CHANGING = ("write", "fdatasync", "fsync", "rename", "openat", "mkdir", "unlink", "ftruncate", "flock")
 #: How many of the calls of each name are killed in the short run.
-SHORT = 4
+SHORT = 3
 
 
 @pytest.mark.timeout(900)
