@@ -343,6 +343,17 @@ def changed_at(path: str) -> float:
         return time.time()
 
 
+def remove_empty(path: str) -> bool:
+    """Delete a directory unless something is in it; say whether it went."""
+    try:
+        rmdir(path)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+            return False
+        raise
+    return True
+
+
 def discard(path: str) -> bool:
     """Delete a file, a link, or a directory with all in it; say whether it was there."""
     try:

@@ -58,4 +58,5 @@ def _free(root: Root, find: Finder, path: str) -> bool:
     with root.locks.together((lock,) if lock else ()):
         if lock and path not in find(root.path):
             return False  # somebody uses it since
-        return fs.discard(path)
+        # What came into a directory of the trash since is no litter.
+        return fs.remove_empty(path) if find is empty_directories else fs.discard(path)

@@ -624,3 +624,28 @@ def test_an_append_that_was_deleted_is_not_carried_into_a_new_thread_though_the_
     with pytest.raises(ThreadNotFoundError):
         store.thread("t").messages.append("user", "deleted with the rest")
     assert list(other.thread("t").messages) == []
+
+
+def test_who_held_a_log_open_when_its_thread_was_deleted_makes_its_place_durable_before_he_goes_on(
+    store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    full(store)
+    held = Store.open(root)
+    held.thread("t").messages.append("user", "held open")
+    store.threads.delete("t")
+    (entry,) = store.trash
+    real = fs.rename
+    with monkeypatch.context() as patch:
+        patch.setattr(fs, "rename", lambda *args: (real(*args), patch.setattr(fs, "sync_directory", refuse)))
+        with pytest.raises(SyncFailedError):
+            store.trash.restore(entry.id)  # as if it had died: the directory is back, and no sync said so
+    synced: list[str] = []
+    sync_directory = fs.sync_directory
+    monkeypatch.setattr(fs, "sync_directory", lambda path: (synced.append(path), sync_directory(path)))
+    held.thread("t").messages.append("user", "after it")
+    assert f"{root}/threads" in synced
+    assert [message.content for message in store.thread("t").messages.branch()][-2:] == ["held open", "after it"]
+    store.trash.restore(entry.id)
+    assert not list((root / ".fsstore/tainted").glob("*messages*"))
+    store.thread("t").goal.accrue(tokens=1)
+    held.thread("t").messages.append("user", "and on")
