@@ -55,6 +55,7 @@ from fsstore import (
     ThreadStore,
     WorkflowRun,
 )
+from fsstore.upkeep.secrets import redact_secrets
 
 NO_META, NO_RUN = frozenset(("no-meta",)), frozenset(("no-run",))
 LONG = "x" * 30_000
@@ -67,6 +68,11 @@ def first(desk: Desk) -> str:
 
 def append_more(desk: Desk) -> None:
     desk["t"].messages.append("user", "more")
+
+
+def leaky(desk: Desk) -> None:
+    thread(desk).messages.extend([{"role": "user", "content": f"{n} redis://:fz8.Qx@host"} for n in range(3)])
+    desk.store.close()
 
 
 def spend(desk: Desk) -> None:
@@ -235,13 +241,13 @@ MESSAGES = [
     Operation("remove", (lambda desk: desk["t"].messages.remove(first(desk)),), conversation),
     Operation("redact", (lambda desk: desk["t"].messages.redact(first(desk), "blue"),), conversation),
     Operation(
-        "redact, compact and append",
+        "redact secrets, compact and append",
         (
-            lambda desk: desk["t"].messages.redact(first(desk), "blue"),
+            lambda desk: redact_secrets(desk["t"].messages, first(desk)),
             lambda desk: desk["t"].messages.compact(),
             append_more,
         ),
-        conversation,
+        leaky,
     ),
     Operation("clear", (lambda desk: desk["t"].messages.clear(),), conversation),
     Operation(

@@ -48,6 +48,7 @@ ROWS = {
         "replace",
         "checkout",
         "remove",
+        "redact",
         "clear",
         "append_message, fork and leaf of StateStore",
         "append_message of ThreadStore",
@@ -111,6 +112,6 @@ ROWS = {
         "accrual to an unsorted ledger",
         "accrual to a tainted ledger",
     ),
-    "compact": ("compact a session",),
+    "compact": ("compact a session", "redact secrets, compact and append"),
     "keep a stamp": ("append and close, which keeps a stamp",),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 READERS = {
     # Stores
-    "Store": "check thread",
+    "Store": "check secrets thread",
     "StateStore": """db_path find_rollout_path_by_id find_thread_name_by_id find_thread_names_by_ids
         find_thread_path_by_name_str get_dynamic_tools get_job get_thread get_thread_goal
         get_thread_memory_mode list_checkpoints list_jobs list_leaf_messages list_messages list_threads load_checkpoint""",
@@ -51,12 +51,14 @@ READERS = {
     "DeletionView": "*",
     "Deletions": "leaves_of seen version_after",
     "Finder": "*",
+    "Folded": "*",
     "Index": "*",
     "IndexView": "*",
     "Indexes": "*",
     "Moves": "origin",
     "Place": "is_there lock lock_existing missing path",
     "PromptsView": "*",
+    "Redactor": "*",
     "Restoring": "message",
     "RewindView": "*",
     "SessionFiles": "whole",
