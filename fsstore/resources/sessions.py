@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from fsstore import clock
 from fsstore.errors import AlreadyExistsError, CorruptError, SessionNotFoundError, ThreadNotFoundError
 from fsstore.records.message_views import text_of
 from fsstore.records.sessions import INTERRUPTED, RUNNING, SessionMetadata
-from fsstore.records.threads import ThreadInfo
+from fsstore.resources.beginning import beginning
 from fsstore.resources.limits import checked_limit
 from fsstore.resources.searching import Words
 
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fsstore.records.sessions import ChatMessage, SessionQuery, SessionState
+    from fsstore.records.threads import ThreadInfo
     from fsstore.resources.threads import Threads
 
 #: What began the threads that may be cleaned up (`ThreadInfo.kind`).
@@ -128,12 +127,8 @@ class Sessions:
         Concurrency: Appends of several processes all survive, each once. One after a deletion begins the session anew, empty.
         """
         fields = message.to_append()
-        while True:
-            try:
-                self._threads.handle(key).messages.append(**fields)
-                return
-            except ThreadNotFoundError:
-                self._begin(key)
+        messages = self._threads.handle(key).messages
+        beginning(self._threads, key, lambda: messages.append(**fields), kind="session")
 
     def set_name(self, key: str, name: str | None) -> bool:
         """Name a session, or take its name away where that is empty or None; say whether there is one.
@@ -211,10 +206,6 @@ class Sessions:
         if not closing and (leaf is None or (leaf.role, leaf.content) != (INTERRUPTED.role, INTERRUPTED.content)):
             return False
         return thread.state.set("idle", instead_of=state)
-
-    def _begin(self, key: str) -> None:
-        with contextlib.suppress(AlreadyExistsError):  # another process began it
-            self._threads.add(ThreadInfo(id=key, kind="session"))
 
     # What is known of one
 
