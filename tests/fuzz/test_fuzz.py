@@ -23,6 +23,9 @@ pytestmark = [pytest.mark.damaged, pytest.mark.campaign, pytest.mark.timeout(360
 #: Damage that knows nothing of JSON.
 BYTES = (spoiling.flip, spoiling.delete, spoiling.insert, spoiling.truncate, spoiling.double, spoiling.nuls)
 
+#: Damage that a stamp may have to notice: it says what order the lines have.
+ORDER = (spoiling.swap, spoiling.shuffle, spoiling.odd_twin, spoiling.drop, spoiling.flip, spoiling.nuls)
+
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
@@ -46,8 +49,8 @@ def fuzz(data: bytes, spoil: Callable[[bytes, Random], bytes], hold: Callable[[b
     hypothesis.seed(seed)(how(hypothesis.given(ways)(once)))()
 
 
-def spoil_bytes(data: bytes, chance: Random) -> bytes:
-    return chance.choice(BYTES)(data, chance)
+def spoil_by(ways: tuple[Callable[[bytes, Random], bytes], ...], data: bytes, chance: Random) -> bytes:
+    return chance.choice(ways)(data, chance)
 
 
 def test_documents_of_any_bytes(bench: Bench, seed: int, campaign: bool, figures: Callable[[str], None]) -> None:
@@ -69,8 +72,8 @@ def test_logs_of_any_bytes(bench: Bench, seed: int, campaign: bool, figures: Cal
 
 def test_stamps_and_format_files_of_any_bytes(bench: Bench, seed: int, campaign: bool, figures: Callable[[str], None]) -> None:
     count = 600 if campaign else 10
-    fuzz(bench.data(STAMP), spoil_bytes, bench.stamp, count, seed)
-    fuzz(bench.data(LONG_LOG), partial(spoiling.spoil, log=True), bench.stamped_log, count, seed)
+    fuzz(bench.data(STAMP), partial(spoil_by, BYTES), bench.stamp, count, seed)
+    fuzz(bench.data(LONG_LOG), partial(spoil_by, ORDER), bench.stamped_log, count, seed)
     fuzz(bench.data(layout.FORMAT_FILE), partial(spoiling.spoil, log=False), bench.format_file, count, seed)
     figures(f"fuzz of stamps and format files: {dict(bench.figures)}")
     assert bench.figures["refused"] > count // 2
