@@ -105,7 +105,7 @@ def test_rm_moves_threads_to_the_trash_and_says_where(three: Store) -> None:
     assert place.startswith(f"{three.root}/.fsstore/trash/")
     assert Path(place, "messages.jsonl").read_bytes() == before
     assert Path(second.removeprefix("sea (The sea) is now in the trash: "), "meta.json").is_file()
-    assert last == f"Nothing is freed until what is in {three.root}/.fsstore/trash is deleted."
+    assert last == "Nothing is freed until `fsstore trash empty`; `fsstore trash restore` brings it back."
 
 
 def test_rm_for_programs_gives_each_place_in_the_trash(three: Store) -> None:
