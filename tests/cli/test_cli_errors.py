@@ -13,8 +13,22 @@ from command import COMMAND, begun, environment, fsstore, terminal
 
 from fsstore import Store
 
-COMMANDS = ["append", "archive", "checkpoints", "demo", "goal", "import", "jobs", "ls", "prompts"]
-COMMANDS += ["redact", "rename", "rm", "search", "sessions", "show", "stats", "tree", "workflows"]
+COMMANDS = [
+    "append",
+    "archive",
+    "check",
+    "checkpoints",
+    "compact",
+    "demo",
+    "du",
+    "gc",
+    "goal",
+    "import",
+    "jobs",
+    "ls",
+    "prompts",
+]
+COMMANDS += ["redact", "rename", "repair", "rm", "search", "sessions", "show", "stats", "trash", "tree", "workflows"]
 
 
 def python(code: str) -> list[str]:

@@ -18,7 +18,9 @@ from crash_scenes import (
     goal,
     half_deleted,
     half_deleted_trace,
+    half_removed,
     half_restored,
+    half_restored_and_used,
     index_of,
     jobs,
     ledger_of,
@@ -29,6 +31,7 @@ from crash_scenes import (
     nothing,
     run,
     spent,
+    spoiled_in_all_ways,
     tainted,
     thread,
     tools,
@@ -492,6 +495,12 @@ def restore(kind: str) -> Any:
     return step
 
 
+def finish_restoring(desk: Desk) -> None:
+    (row,) = desk.store.threads._index.deletions_of("t") or [None]
+    if row is not None:  # else it counts no more: it was taken back before
+        desk.store.trash.restore(row["id"])
+
+
 def empty(desk: Desk) -> None:
     desk.store.trash.empty()
 
@@ -504,6 +513,7 @@ def delete_two(desk: Desk) -> None:
 TRASH = [
     Operation("restore thread", (restore("thread"),), trashed(everything, lambda desk: desk["t"].delete()), noted),
     Operation("open after an interrupted restoration", (lambda desk: desk.store,), half_restored),
+    Operation("restore a thread that is back already", (finish_restoring, append_more), half_restored_and_used),
     Operation(
         "restore thread, delete and restore it again",
         (restore("thread"), lambda desk: desk["t"].delete(), restore("thread")),
@@ -536,6 +546,19 @@ TRASH = [
         trashed(tainted(conversation, lambda desk: desk["t"].messages._log), lambda desk: desk["t"].delete(), empty),
     ),
 ]
+UPKEEP = [
+    Operation(
+        "repair a log, rights and the index of names",
+        (lambda desk: desk.store.repair(), append_more),
+        spoiled_in_all_ways,
+    ),
+    Operation(
+        "repair an unsorted log",
+        (lambda desk: desk.store.repair(),),
+        unsorted(conversation, messages_of, twice=True),
+    ),
+    Operation("compact a store", (lambda desk: list(desk.store.compact()), append_more), half_removed),
+]
 OPERATIONS = [
     *STORE,
     *THREADS,
@@ -548,6 +571,7 @@ OPERATIONS = [
     *NAMES,
     *WORKFLOWS,
     *TRASH,
+    *UPKEEP,
     *DATA,
     *SESSIONS,
     *IMPORTS,

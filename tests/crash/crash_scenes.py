@@ -172,6 +172,13 @@ def half_restored(desk: Desk) -> None:
         desk.store.trash.restore(entry.id)
 
 
+def half_restored_and_used(desk: Desk) -> None:
+    """The same, and somebody who had the store open wrote to the thread before the next `open`."""
+    half_restored(desk)
+    desk["t"].messages.append("user", "back already")
+    desk.store.close()
+
+
 def dying(*_: object) -> None:
     raise Killed
 
@@ -200,6 +207,26 @@ def ending_in(tail: bytes, before: Step, path_of: Callable[[Desk], str] = messag
             log.write(tail)
 
     return prepare
+
+
+def spoiled_in_all_ways(desk: Desk) -> None:
+    """A log with rubbish, rights of others on a document, and a name that the index lost."""
+    ending_in(b'rubbish\n{"id":"01', conversation)(desk)
+    os.chmod(f"{desk['t'].directory}/meta.json", 0o644)
+    index = index_of(desk)
+    with open(index, "rb") as log:
+        kept = log.read().replace(b"Fix the parser", b"Fix it")
+    with open(index, "wb") as log:
+        log.write(kept)
+
+
+def half_removed(desk: Desk) -> None:
+    """Two threads, each with a message that is gone."""
+    conversation(desk)
+    desk["t"].messages.remove_last()
+    desk.store.threads.create("u").messages.extend({"role": "user", "content": f"{n}"} for n in range(3))
+    desk["u"].messages.remove_last()
+    desk.store.close()
 
 
 def unsorted(before: Step, path_of: Callable[[Desk], str], *, twice: bool = False) -> Step:

@@ -35,6 +35,16 @@ ROWS = {
         "delete a session and append to it",
         "clean up",
     ),
+    "restore a thread": (
+        "restore thread",
+        "open after an interrupted restoration",
+        "restore a thread that is back already",
+        "restore thread, delete and restore it again",
+    ),
+    "restore a document": ("restore checkpoint and goal", "restore job", "restore part of a workflow run"),
+    "restore a workflow run": ("restore workflow run", "restore a workflow run after an interrupted deletion"),
+    "empty the trash": ("empty the trash",),
+    "collect what serves nobody": ("collect what serves nobody",),
     "give a thread another id": ("rename a session", "rename a session to a deleted key"),
     "append to a session that is not there": ("append to a new session, twice",),
     "append, fork": (
@@ -112,6 +122,7 @@ ROWS = {
         "accrual to an unsorted ledger",
         "accrual to a tainted ledger",
     ),
-    "compact": ("compact a session", "redact secrets, compact and append"),
+    "compact": ("compact a session", "redact secrets, compact and append", "compact a store"),
+    "repair": ("repair a log, rights and the index of names", "repair an unsorted log"),
     "keep a stamp": ("append and close, which keeps a stamp",),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 READERS = {
     # Stores
-    "Store": "check secrets thread",
+    "Store": "check secrets sizes thread",
     "StateStore": """db_path find_rollout_path_by_id find_thread_name_by_id find_thread_names_by_ids
         find_thread_path_by_name_str get_dynamic_tools get_job get_thread get_thread_goal
         get_thread_memory_mode list_checkpoints list_jobs list_leaf_messages list_messages list_threads load_checkpoint""",
@@ -36,20 +36,21 @@ READERS = {
     "RunHandle": "info",
     "Runs": "directory get handle",
     "SessionRecipe": "active created_at fields own snapshot",
-    "SessionRuns": "content metadata tools",
+    "SessionRuns": "content metadata prepared tools",
     "Sessions": "damage get keys recent running search stale stuck",
     "State": "get",
     "Steps": "get",
     "ThreadHandle": "info last_activity",
-    "Threads": """called dated get handle ids last_activity logs recent trash_path unreadable with_message""",
+    "Threads": """called dated get handle ids last_activity logs reader recent trash_path unreadable with_message""",
     "Tools": "all",
+    "Trash": "get old recent",
     "Usage": "costs sums",
     "WorkflowHandle": "damage info is_there locked missing",
     "Workflows": "damage get handle locked recent",
     # What these are made of
     "ContentView": "*",
     "DeletionView": "*",
-    "Deletions": "leaves_of seen version_after",
+    "Deletions": "leaves_of saw seen version_after",
     "Finder": "*",
     "Folded": "*",
     "Index": "*",
@@ -68,7 +69,7 @@ READERS = {
     "TreeReader": """any_on_branch branch branch_of children damage get held last_time leaf leaves length newest_of seen stamp
         with_index""",
     "UsageView": "*",
-    "ViewedLog": "find reading",
+    "ViewedLog": "checked find reading",
     "Views": "*",
     "WholeContentView": "*",
     "Words": "*",
