@@ -174,3 +174,12 @@ def test_a_twin_without_the_given_id_gives_it_back_to_the_older_message(root: Pa
     with Store.open(root, read_only=True) as store:
         assert store.thread("t").messages.get("mine").content == one
         assert [problem.kind for problem in store.check()] == ["duplicate-id"]
+
+
+def test_a_recipe_nested_deep_is_corrupt_and_no_crash(example: Path):
+    [name] = [name for name in examples.EXAMPLES if name.startswith("recipes/")]
+    path = example / name
+    path.write_bytes(path.read_bytes().replace(b'"5m0s"', DEEP.encode()))
+    with Store.open(example, read_only=True) as store:
+        assert store.recipes.all() == {}
+        assert [problem.kind for problem in store.check()] == ["corrupt"]
