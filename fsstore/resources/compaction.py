@@ -73,5 +73,6 @@ class Compaction:
         self.duplicates += before is not None
         if in_tree and id in self._gone:
             self.messages += before is None and is_message(record)
-            line = codec.encode_line({"id": id, "parent_id": record.get("parent_id"), "type": "gone"})
+            parent = record.get("parent_id")  # what is no text makes a root, and may be what cannot be written
+            line = codec.encode_line({"id": id, "parent_id": parent if isinstance(parent, str) else None, "type": "gone"})
         self._kept[id, in_tree] = line if before is None else max(before, line)

@@ -183,3 +183,15 @@ def test_a_recipe_nested_deep_is_corrupt_and_no_crash(example: Path):
     with Store.open(example, read_only=True) as store:
         assert store.recipes.all() == {}
         assert [problem.kind for problem in store.check()] == ["corrupt"]
+
+
+def test_a_message_that_is_gone_and_whose_parent_is_no_text_can_be_compacted(root: Path):
+    bench = LogBench(root)
+    bench.change(2, parent_id=1 << 70)
+    with Store.open(root) as store:
+        messages = store.thread("t").messages
+        messages.remove(bench.sent[2].id)
+        before = messages.branch()
+        messages.compact()
+        assert messages.branch() == before
+    assert bench.record(2) == {"id": bench.sent[2].id, "parent_id": None, "type": "gone"}
