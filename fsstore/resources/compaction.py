@@ -98,7 +98,8 @@ class Compaction:
         self.duplicates += before is not None
         if in_tree and id in self._folded.gone:
             self.messages += before is None and is_message(record)
-            line = codec.encode_line({"id": id, "parent_id": record.get("parent_id"), "type": "gone"})
+            parent = record.get("parent_id")  # what is no text makes a root, and may be what cannot be written
+            line = codec.encode_line({"id": id, "parent_id": parent if isinstance(parent, str) else None, "type": "gone"})
         elif in_tree and id in self._folded.redactions:
             said, line = line, codec.encode_line(redacted(record, self._folded.redactions[id]))
             self.redacted += before is None and line != said

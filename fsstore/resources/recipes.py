@@ -115,7 +115,7 @@ def flaw(fields: Json) -> str | None:
         return "it holds no recipe"
     try:
         same = recipe_hash(_recipe(fields)) == fields.get("id")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         same = False
     return None if same else "the recipe is not the one that its hash names"
 

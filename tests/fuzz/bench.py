@@ -287,8 +287,14 @@ def twice(data: bytes, id: str) -> bool:
 
 def assert_clean(data: bytes) -> list[str]:
     """Assert that a log in which nothing was found is one of whole records, ascending; give their ids."""
-    records = [json.loads(line) for line in data.split(b"\n") if line.strip()]
-    ids = [record["id"] for record in records]
+
+    def id_of(line: bytes) -> str:
+        try:
+            return json.loads(line)["id"]
+        except RecursionError:
+            return line[7:43].decode()
+
+    ids = [id_of(line) for line in data.split(b"\n") if line.strip()]
     assert ids == sorted(set(ids)), "check finds nothing in what is out of order"
     return ids
 

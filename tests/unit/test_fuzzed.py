@@ -174,3 +174,24 @@ def test_a_twin_without_the_given_id_gives_it_back_to_the_older_message(root: Pa
     with Store.open(root, read_only=True) as store:
         assert store.thread("t").messages.get("mine").content == one
         assert [problem.kind for problem in store.check()] == ["duplicate-id"]
+
+
+def test_a_recipe_nested_deep_is_corrupt_and_no_crash(example: Path):
+    [name] = [name for name in examples.EXAMPLES if name.startswith("recipes/")]
+    path = example / name
+    path.write_bytes(path.read_bytes().replace(b'"5m0s"', DEEP.encode()))
+    with Store.open(example, read_only=True) as store:
+        assert store.recipes.all() == {}
+        assert [problem.kind for problem in store.check()] == ["corrupt"]
+
+
+def test_a_message_that_is_gone_and_whose_parent_is_no_text_can_be_compacted(root: Path):
+    bench = LogBench(root)
+    bench.change(2, parent_id=1 << 70)
+    with Store.open(root) as store:
+        messages = store.thread("t").messages
+        messages.remove(bench.sent[2].id)
+        before = messages.branch()
+        messages.compact()
+        assert messages.branch() == before
+    assert bench.record(2) == {"id": bench.sent[2].id, "parent_id": None, "type": "gone"}
