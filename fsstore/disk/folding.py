@@ -147,7 +147,7 @@ class View(ABC):
                 last = id
                 row = (fs.read_range(fd, at + piece.start, at + piece.end), at + piece.start, piece.record)
                 if id in found:
-                    self.damage.append(twin(row[1], id, same=piece.record == found[id][2]))
+                    self.damage.append(twin(row[1], id, same=row[0] == found[id][0]))
                 found[id] = max(row, found[id], key=lambda one: one[0]) if id in found else row
         for _, (_, offset, record) in sorted(found.items()):
             self._add(offset, record)

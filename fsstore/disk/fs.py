@@ -197,7 +197,7 @@ def make_directory(path: str) -> bool:
             raise link_in_the_way(path) from None
         if not _stat.S_ISDIR(mode):
             raise
-        if mode & 0o700 != 0o700:
+        if not mode & 0o700:  # a crash came between the two calls below
             _own(path)
         return False
     os.chmod(path, 0o700)

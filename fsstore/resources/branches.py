@@ -257,9 +257,9 @@ class TreeReader:
         """
         index = self._indexes[self.path] if keep or self.path in self._indexes else Index(self.path)
         with index.mutex:
-            for _ in range(4):
+            for turn in range(4):
                 try:
-                    if not exact or index.exact:
+                    if not turn:
                         index.refresh(fd, fs.fstat(fd))
                     if exact and not index.exact:
                         index.build(fd, fs.fstat(fd), exact=True)

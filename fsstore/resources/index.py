@@ -71,6 +71,7 @@ class Index:
         self._changed = 0
         self._last_is_message = False
         self._last: Object = {}
+        self._last_place = (0, 0)
         self._young: dict[bytes, int] = {}
         self._old: dict[bytes, int] = {}
 
@@ -176,8 +177,9 @@ class Index:
         if again and is_in_tree(record) != is_in_tree(self._last):
             self.damage.append(Damage(offset, "shared-id", f"a message and another record have the id {record['id']}"))
         elif again:
-            self.damage.append(twin(offset, record["id"], same=record == self._last))
-        self._last = record
+            here, there = (fs.read_range(fd, start, end) for start, end in ((offset, offset + length), self._last_place))
+            self.damage.append(twin(offset, record["id"], same=here == there))
+        self._last, self._last_place = record, (offset, offset + length)
         if kind is not None and kind != "gone":
             self._apply(fd, offset, length, kind, record)
             if at == tree.NONE:

@@ -6,6 +6,7 @@ It may vanish or be wrong at any time: it counts only while the log still holds 
 from __future__ import annotations
 
 import contextlib
+import os.path
 from dataclasses import dataclass
 
 from fsstore import clock, codec, layout
@@ -91,8 +92,10 @@ def write(root: Root, thread_name: str, stamp: Stamp) -> None:
 
 def remove(root: Root, thread_name: str) -> None:
     """Delete a stamp, where there is one."""
+    path = _path(root, thread_name)
     with contextlib.suppress(OSError):
-        fs.unlink(_path(root, thread_name))
+        root.check_no_link(os.path.dirname(path))
+        fs.unlink(path)
 
 
 def _path(root: Root, thread_name: str) -> str:

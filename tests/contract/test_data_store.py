@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -675,10 +674,11 @@ def test_a_bad_line_hides_nothing(data: DataStore) -> None:
 
 def test_the_files_of_an_entry_are_kept_as_base64(data: DataStore, work: Path) -> None:
     (work / "a").write_bytes(b"\0\xff")
+    (work / "a").chmod(0o640)
     data.push_rewind_entry(RewindEntry(prompt="p", file_snapshots=snapshot_files(["a", "b"], work)))
     (line,) = lines(data.sessions_dir() / SESSION / "rewind.jsonl")
     assert line["files"] == [
-        {"path": "a", "content": base64.b64encode(b"\0\xff").decode(), "mode": 0o644 & ~os.umask(os.umask(0))},
+        {"path": "a", "content": base64.b64encode(b"\0\xff").decode(), "mode": 0o640},
         {"path": "b"},
     ]
 

@@ -200,6 +200,8 @@ def test_a_deleted_session_begins_anew_without_its_old_messages(sessions: Sessio
 
 def test_a_lock_that_is_not_free_in_time_is_an_error_and_nothing_is_written(sessions: SessionStore, root: Path) -> None:
     say(sessions, "a", "one")
+    say(sessions, "a", "gone")
+    sessions.remove_last("a")
     hasty = SessionStore(root, lock_timeout=0.05)
     with holding(root, "a"):
         for write in (
@@ -696,7 +698,7 @@ def test_a_rename_that_fails_leaves_nothing_of_it(
     before = {path: data for path, data in onroot.snapshot(root).items() if not path.endswith("index.jsonl")}
     real = fs.create_temp
 
-    def full(path: str, data: bytes) -> None:
+    def full(path: str, data: bytes, **_: object) -> None:
         if path.endswith("goal.json"):
             raise OSError(errno.ENOSPC, "No space left on device", path)
         real(path, data)
@@ -1010,7 +1012,7 @@ def test_3c_46_a_rewrite_that_fails_leaves_the_bytes_and_no_temporary_file(
     sessions.remove_last("k")
     before = onroot.snapshot(root)
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(fs, failing, full)

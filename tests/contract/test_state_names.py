@@ -276,6 +276,7 @@ def test_names_are_found_without_the_index_and_the_next_open_makes_it_again(stat
     ]
 
 
+@pytest.mark.damaged
 @pytest.mark.parametrize("lost", ["nothing", "all", "the other's line"])
 def test_a_thread_that_came_from_another_machine_is_found_though_no_index_names_it(
     state: StateStore, root: Path, lost: str

@@ -194,13 +194,18 @@ def test_corrupt_tools_are_an_error_and_are_never_written_over(
 
 @pytest.mark.damaged
 @pytest.mark.parametrize("listed", [None, {}, "tools", [5], [{"name": "n"}], [{"position": "0", "name": "n"}]], ids=repr)
-def test_one_tool_that_is_none_fails_the_call_and_a_new_set_is_the_way_out(
+def test_one_tool_that_is_none_fails_the_call_and_is_not_written_over(
     state: StateStore, root: Path, tools: list[DynamicToolRecord], listed: object
 ) -> None:
     onroot.edit(document(root), lambda fields: fields.update(tools=listed))
     with pytest.raises(CorruptError, match="tools"):
         state.get_dynamic_tools("t")
     assert [problem.kind for problem in Store.open(root).check()] == ["corrupt"]
+    before = document(root).read_bytes()
+    with pytest.raises(CorruptError, match="tools"):
+        state.persist_dynamic_tools("t", [READ])
+    assert document(root).read_bytes() == before
+    document(root).unlink()
     state.persist_dynamic_tools("t", [READ])
     assert state.get_dynamic_tools("t") == [READ]
     assert list(Store.open(root).check()) == []

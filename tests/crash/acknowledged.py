@@ -13,7 +13,7 @@ from fsstore import Store
 
 STATUSES = ("none", "queued", "in_progress", "completed")
 #: What `check` may find where writers were killed.
-KILLS_LEAVE = frozenset(("torn", "leftover-temp", "no-meta", "no-run", "stale-cache"))
+KILLS_LEAVE = frozenset(("torn", "leftover-temp", "no-meta", "no-run", "stale-cache", "abandoned-run"))
 
 
 class Notes:

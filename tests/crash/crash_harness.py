@@ -21,7 +21,7 @@ from fsstore.testing.trace import Recorder
 
 View = dict[str, Any]
 #: What `check` may find after a crash: a write that is not whole, a temp file nobody needs, a cache that does not fit.
-CRASH_LEAVES = frozenset(("torn", "nul", "utf8", "not-json", "no-object", "leftover-temp", "stale-cache"))
+CRASH_LEAVES = frozenset(("torn", "nul", "utf8", "not-json", "no-object", "leftover-temp", "stale-cache", "abandoned-run"))
 
 
 @dataclass

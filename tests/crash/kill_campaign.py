@@ -91,6 +91,9 @@ class Writer:
         self.store.thread(thread).messages.remove(message.id)
         self.notes.note("removed", thread, token)
 
+    def compact(self) -> None:
+        self.store.thread(self.thread()).messages.compact()
+
     def talk(self) -> None:
         """In a session of its own; the last message but one is taken back."""
         session, token, other = f"session-{self.name}", self.token(), self.token()

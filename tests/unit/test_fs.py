@@ -157,7 +157,7 @@ def test_a_temporary_file_that_could_not_be_written_is_not_left(tmp_path: Path, 
 def test_a_disk_that_fails_when_asked_for_a_directory_is_not_taken_for_a_file_in_the_way(tmp_path: Path, monkeypatch):
     (tmp_path / "a").mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(os, "stat", faults.failing(errno.EIO))
+        patch.setattr(os, "lstat", faults.failing(errno.EIO))
         with pytest.raises(OSError, match="Input/output error"):
             fs.make_directory(str(tmp_path / "a"))
 

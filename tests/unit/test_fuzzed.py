@@ -73,7 +73,7 @@ def test_a_record_nested_deep_that_stands_twice_is_a_duplicate(example: Path):
         append_deep(example / examples.below("usage.jsonl"), record)
     with Store.open(example, read_only=True) as store:
         assert store.data.session(THREAD).costs() == {"claude": 0.25, "m": 1}
-        assert [problem.kind for problem in store.check()] == ["duplicate-id"]
+        assert [problem.kind for problem in store.check()] == ["conflicting-id"]
 
 
 def test_a_document_nested_deep_is_a_problem_and_no_crash(example: Path):

@@ -137,6 +137,7 @@ def test_threads_of_hashed_names_are_found(store: Store, names: Names):
     assert names.get_all(["x" * 900, "z" * 900]) == {"x" * 900: "name of x", "z" * 900: None}
 
 
+@pytest.mark.damaged
 def test_a_thread_with_the_name_by_its_record_alone_is_found_beside_an_index_that_does_not_know_it(store: Store, names: Names):
     store.threads.create("t", name="parser", rollout_path="/t")
     meta = Path(store.thread("t").directory, layout.META)

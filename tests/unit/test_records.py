@@ -74,6 +74,7 @@ EVERY_RUN_FIELD = {
     "model": "m",
     "last_error": {"code": "c", "message": "m", "more": 1},
     "created_at": 5,
+    "process": {"host": "h", "pid": 7},
 }
 EVERY_STEP_FIELD = {
     "id": "s",
