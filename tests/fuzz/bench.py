@@ -22,7 +22,7 @@ from fsstore.disk.folding import View
 MESSAGES = "messages.jsonl"
 LONG_LOG = f"{layout.THREADS}/{whole_store.LONG}/{MESSAGES}"
 #: What compaction leaves as it is: whole records that say odd things.
-ODDITIES = {"unknown-type", "no-message", "missing-parent", "cycle", "dangling", "duplicate-given-id", "duplicate-id"}
+ODDITIES = {"unknown-type", "no-message", "missing-parent", "cycle", "dangling", "duplicate-given-id", "shared-id"}
 #: What a document shows that stands in another file.
 _BORROWS = ("goal.json", "workflows/")
 
@@ -148,10 +148,12 @@ class Bench:
         found = {message.record_id: message for message in view.messages}
         intact = self.intact(MESSAGES, data)
         for id, record in intact.items():
-            if "role" not in record or said_gone(data, id):
+            if "role" not in record or record.get("type") is not None or said_gone(data, id):
                 continue
             assert id in found, f"lost: {record}"
-            assert found[id].content == record["content"] or twice(data, id)
+            redactions = [one["content"] for one in intact.values() if one.get("message_id") == id and "content" in one]
+            assert found[id].content in (record["content"], *redactions) or twice(data, id)
+            assert not redactions or kinds or found[id].content != record["content"], "a redaction does not count"
         if not kinds:
             assert_clean(data)
         with Store.open(self.root, durability="process") as store:

@@ -73,7 +73,7 @@ def test_a_record_nested_deep_that_stands_twice_is_a_duplicate(example: Path):
         append_deep(example / examples.below("usage.jsonl"), record)
     with Store.open(example, read_only=True) as store:
         assert store.data.session(THREAD).costs() == {"claude": 0.25, "m": 1}
-        assert [problem.kind for problem in store.check()] == ["conflicting-id"]
+        assert [problem.kind for problem in store.check()] == ["duplicate-id"]
 
 
 def test_a_document_nested_deep_is_a_problem_and_no_crash(example: Path):
@@ -173,7 +173,7 @@ def test_a_twin_without_the_given_id_gives_it_back_to_the_older_message(root: Pa
     assert [message.id for message in view.messages[5:]] == ["mine", two]
     with Store.open(root, read_only=True) as store:
         assert store.thread("t").messages.get("mine").content == one
-        assert [problem.kind for problem in store.check()] == ["duplicate-id"]
+        assert [problem.kind for problem in store.check()] == ["conflicting-id"]
 
 
 def test_a_recipe_nested_deep_is_corrupt_and_no_crash(example: Path):
