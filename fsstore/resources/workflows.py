@@ -181,9 +181,9 @@ class WorkflowHandle:
         self._runs = runs
         directory = os.path.dirname(runs.path(id))
         branches, leaves, nodes, candidates = (Collection(root, f"{directory}/{part}") for part in _PARTS)
-        self.branches = Parts(self, branches, BranchRun, "branch run", {})
+        self.branches = Stages(self, branches, BranchRun, "branch run", {})
         self.leaves = Leaves(self, leaves, LeafRun, "leaf run", {"branch_run_id": branches})
-        self.control_nodes = Parts(self, nodes, ControlNodeRun, "control node run", {})
+        self.control_nodes = Stages(self, nodes, ControlNodeRun, "control node run", {})
         above = {"branch_run_id": branches, "control_node_run_id": nodes}
         self.candidates = Parts(self, candidates, TeacherCandidate, "teacher candidate", above)
 
@@ -363,10 +363,6 @@ class Parts(Generic[R]):
         with self._run.locked():
             return self._part(self._documents.put(id, change), {})
 
-    def finish(self, id: str, status: str = "completed", **changes: Json) -> R:
-        """End a part, now; see `Parts.update`."""
-        return self.update(id, status=status, **{"completed_at": clock.now(), **changes})
-
     def delete(self, id: str) -> bool:
         """Take a part away; say whether it was there. What names it shows None from then on.
 
@@ -413,7 +409,17 @@ class Parts(Generic[R]):
         return self._kind.from_json(said)
 
 
-class Leaves(Parts[LeafRun]):
+class Stages(Parts[R]):
+    """The parts of one kind that begin and end."""
+
+    __slots__ = ()
+
+    def finish(self, id: str, status: str = "completed", **changes: Json) -> R:
+        """End a part, now; see `Parts.update`."""
+        return self.update(id, status=status, **{"completed_at": clock.now(), **changes})
+
+
+class Leaves(Stages[LeafRun]):
     """The leaves of a workflow run."""
 
     __slots__ = ()
