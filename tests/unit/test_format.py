@@ -14,6 +14,7 @@ from fsstore import ConversationTurn, Store, ThreadStatus, codec, layout
 
 SAYS_KINDS = (
     "upkeep/check.py",
+    "upkeep/entries.py",
     "resources/index.py",
     "resources/session_index.py",
     "resources/usage.py",
@@ -149,8 +150,19 @@ def test_every_kind_of_problem_that_check_can_report_stands_on_the_page():
     text = "".join((source / name).read_text() for name in SAYS_KINDS)
     kinds = (
         set(re.findall(r'_problem\(.*?, "([a-z-]+)"', text))
+        | set(re.findall(r'problem_at\(root, path, "([a-z-]+)"', text))
         | set(re.findall(r'Unfit\("([a-z-]+)"', text))
         | set(re.findall(r'Damage\(offset, "([a-z-]+)"', text))
     )
-    assert {"missing-parent", "corrupt", "leftover-temp", "no-status", "no-run", "bad-record"} <= kinds
+    assert {
+        "symlink",
+        "permissions",
+        "conflict-copy",
+        "missing-parent",
+        "corrupt",
+        "leftover-temp",
+        "no-status",
+        "no-run",
+        "bad-record",
+    } <= kinds
     assert [kind for kind in sorted(kinds) if f"`{kind}`" not in PAGE] == []
