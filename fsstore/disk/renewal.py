@@ -68,17 +68,27 @@ def _renew_from(
         if not _begins_with(fd, path, data):
             fs.unlink(temp)
             return False
-        late = fs.read_range(fd, len(data), fs.fstat(fd).st_size)
-        if late:
-            fs.append_synced(temp, late)
+        known = data + _copy_appended(fd, len(data), temp)
         fs.rename(temp, path)
-        now = fs.read_range(fd, 0, fs.fstat(fd).st_size)
-        known = data + late
-        late = now[len(known) :] if now.startswith(known) else _other_lines(now, known)
-        if late:  # from somebody who had the old file open, and wrote without the lock
-            fs.append_synced(path, late)
+        _copy_overtaken(fd, known, path)
         root.sync_up(os.path.dirname(path))
     return True
+
+
+def _copy_appended(fd: int, known: int, temp: str) -> bytes:
+    """Copy what was appended since so many bytes were read; give it."""
+    late = fs.read_range(fd, known, fs.fstat(fd).st_size)
+    if late:
+        fs.append_synced(temp, late)
+    return late
+
+
+def _copy_overtaken(fd: int, known: bytes, path: str) -> None:
+    """Copy what somebody who had the old file open wrote without the lock, before the rename or since."""
+    now = fs.read_range(fd, 0, fs.fstat(fd).st_size)
+    late = now[len(known) :] if now.startswith(known) else _other_lines(now, known)
+    if late:
+        fs.append_synced(path, late)
 
 
 def _begins_with(fd: int, path: str, data: bytes) -> bool:

@@ -262,9 +262,10 @@ class Root:
         """Rename a directory from the trash back to its place, where nothing stands; synced at either durability."""
         place = self.trash_path(path, deletion)
         self.make_directories(os.path.dirname(path))
+        self.sync_up(os.path.dirname(path), always=True)  # before: see `move_to_trash`
         fs.rename(place, path)
-        for directory in (os.path.dirname(path), os.path.dirname(place)):
-            self.sync_up(directory, always=True)
+        self.sync_up(os.path.dirname(path))
+        self.sync_up(os.path.dirname(place))
         self.prune_trash(place)
 
     def prune_trash(self, place: str) -> None:

@@ -69,8 +69,8 @@ class Deletions:
             deletion: The id of the deletion. Those of the same thread that came later are taken back with it: they saw more.
             fields: Its meta.json, as far as that can be read.
 
-        On disk: A line in the session index with its name, if it has one; the directory is renamed, and both above it are
-            synced; then a line in the session index that takes the deletion back, synced.
+        On disk: A line in the session index with its name, if it has one; the one it goes into is synced; the directory
+            is renamed, and both above it are synced; then a line in the session index that takes the deletion back, synced.
         """
         name, path, time = (fields.get(key) for key in ("name", "rollout_path", "updated_at"))
         if isinstance(name, str):

@@ -93,7 +93,6 @@ class Returns:
         aside = self._root.temp(run)
         if left:
             self._root.with_own_directories(lambda: fs.rename(run, aside))
-            fs.sync_directory(os.path.dirname(run))
         self._root.move_from_trash(run, entry.id)
         fs.remove_tree(aside)
 

@@ -128,8 +128,8 @@ class Trash:
         return temp
 
     def _delete(self, taken: list[str]) -> None:
-        if taken:
-            for directory in (layout.TMP, layout.TRASH):  # before: what stays in the trash is whole
-                fs.sync_directory(f"{self._root.path}/{directory}")
+        if taken:  # before: what stays in the trash is whole
+            fs.sync_directory(f"{self._root.path}/{layout.TMP}")
+            fs.sync_directory(f"{self._root.path}/{layout.TRASH}")
         for path in taken:
             fs.remove_tree(path)

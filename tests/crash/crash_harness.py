@@ -52,7 +52,8 @@ class Operation:
     `between` gives what may also be seen while a step has not returned, beside the views before and after it.
     `leaves` are more kinds of problem that a crash in it may leave. `repeats`: a caller to whom it was not acknowledged
     may do the step again. `place` is the store's root, below a directory that exists. `since` is how many steps to take
-    before the first crash. `frees`: what is not there in the end is meant to be gone.
+    before the first crash. `frees`: what is not there in the end is meant to be gone,
+    and what is in the trash is whole.
     """
 
     name: str
@@ -187,6 +188,16 @@ def made_on(image: Image) -> frozenset[str]:
         *(_put_aside(data, tree.get(f"{path.removesuffix('.raw')}.json")) for path, data in files if path.endswith(".raw")),
         *(_made_by_hand(data) for path, data in files if path.startswith("work/")),
     )
+
+
+def _in_trash(image: Image) -> dict[str, dict[str, bytes | None]]:
+    """The files that each deletion left in the trash, by its id."""
+    found: dict[str, dict[str, bytes | None]] = {}
+    for path, data in image.tree().items():
+        _, is_there, below = path.partition(f"/{layout.TRASH}/")
+        if is_there:
+            found.setdefault(below.partition("/")[0], {})[below] = data
+    return found
 
 
 @lru_cache(maxsize=4096)
@@ -335,6 +346,10 @@ def _inspect(recording: Recording, disk: Disk, root: Path, promises: str) -> Ite
         allowed = [[one for views in allowed for one in views]]
     done = max(recording.done(position) for position, _ in disk.moments) if promises == "each step" else 0
     kept = recording.made[-1] if recording.operation.frees else recording.made[done]
+    if recording.operation.frees:
+        whole = _in_trash(recording.recorder.before)
+        halves = [id for id, files in _in_trash(disk.image).items() if files != whole.get(id)]
+        yield from (f"what the deletion {id} left in the trash is there in part" for id in halves)
     vanished = recording.made[done] & kept - made_on(disk.image)
     if vanished:
         yield f"what was made with the ids {sorted(vanished)} is neither in its place nor in the trash"

@@ -10,6 +10,7 @@ from typing import Any
 from crash_harness import Desk, Operation, View
 from crash_scenes import (
     TOOLS,
+    before_the_next,
     checkpoints,
     conversation,
     deleted,
@@ -29,6 +30,7 @@ from crash_scenes import (
     names,
     namesakes,
     nothing,
+    placeless,
     run,
     spent,
     spoiled_in_all_ways,
@@ -57,7 +59,10 @@ from fsstore import (
     ThreadMetadata,
     ThreadStore,
     WorkflowRun,
+    clock,
+    codec,
 )
+from fsstore.disk import fs
 from fsstore.upkeep.secrets import redact_secrets
 
 NO_META, NO_RUN = frozenset(("no-meta",)), frozenset(("no-run",))
@@ -524,6 +529,12 @@ TRASH = [
         (restore("checkpoint"), restore("goal")),
         trashed(everything, lambda desk: desk["t"].checkpoints.delete("b"), lambda desk: desk["t"].goal.delete()),
     ),
+    Operation(
+        "restore what stood in directories that are gone",
+        (restore("thread"), restore("job"), restore("workflow run")),
+        placeless,
+        leaves=NO_RUN,
+    ),
     Operation("restore job", (restore("job"),), trashed(jobs, lambda desk: desk.store.jobs.delete("job 1"))),
     Operation(
         "restore workflow run",
@@ -546,6 +557,33 @@ TRASH = [
         trashed(tainted(conversation, lambda desk: desk["t"].messages._log), lambda desk: desk["t"].delete(), empty),
     ),
 ]
+
+
+def became(before: View, after: View) -> list[View]:
+    """Somebody else's write came before a step that was refused."""
+    return [after]
+
+
+def compact_while_another_appends(desk: Desk) -> None:
+    other = Desk(desk.root, desk.durability)
+    with before_the_next("create_temp", lambda: append_more(other)):
+        desk["t"].messages.compact()
+    other.store.close()
+
+
+def compact_while_somebody_writes(desk: Desk) -> None:
+    log = desk["t"].messages
+    line = codec.encode_line({"id": clock.new_id(), "parent_id": None, "role": "user", "content": "by hand", "created_at": 1})
+
+    def write() -> None:
+        fd = fs.open_log(log.path, create=False)
+        fs.write(fd, line)
+        fs.close(fd)
+
+    with before_the_next("rename", write):
+        log.compact()
+
+
 UPKEEP = [
     Operation(
         "repair a log, rights and the index of names",
@@ -557,6 +595,8 @@ UPKEEP = [
         (lambda desk: desk.store.repair(),),
         unsorted(conversation, messages_of, twice=True),
     ),
+    Operation("compact while another appends", (compact_while_another_appends,), half_removed, became),
+    Operation("compact while somebody writes without the lock", (compact_while_somebody_writes,), half_removed, became),
     Operation("compact a store", (lambda desk: list(desk.store.compact()), append_more), half_removed),
 ]
 OPERATIONS = [

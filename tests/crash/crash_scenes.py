@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -150,6 +151,21 @@ def dying_at_a_directory(do: Callable[[], object]) -> None:
         do()
 
 
+@contextmanager
+def before_the_next(call: str, do: Callable[[], object]) -> Iterator[None]:
+    """Do something just before the next call of `fs` of this name."""
+    real = getattr(fs, call)
+
+    def first(*arguments: Any, **options: Any) -> Any:
+        setattr(fs, call, real)
+        do()
+        return real(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fs, call, first)
+        yield
+
+
 def trashed(before: Step, *delete: Step) -> Step:
     """Something was deleted, step by step."""
 
@@ -177,6 +193,20 @@ def half_restored_and_used(desk: Desk) -> None:
     half_restored(desk)
     desk["t"].messages.append("user", "back already")
     desk.store.close()
+
+
+def placeless(desk: Desk) -> None:
+    """Only the trash has a thread without a name, a job and a workflow run; what they stood in is gone, and so is the index."""
+    desk.store.threads.create("t").messages.append("user", "Why?")
+    jobs(desk)
+    trace(desk)
+    desk.store.workflows.delete("w")
+    desk.store.jobs.delete("job 1")
+    desk["t"].delete()
+    desk.store.close()
+    os.unlink(index_of(desk))
+    for name in ("jobs", "workflows"):
+        shutil.rmtree(desk.root / name)
 
 
 def dying(*_: object) -> None:

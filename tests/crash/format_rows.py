@@ -41,7 +41,12 @@ ROWS = {
         "restore a thread that is back already",
         "restore thread, delete and restore it again",
     ),
-    "restore a document": ("restore checkpoint and goal", "restore job", "restore part of a workflow run"),
+    "restore a document": (
+        "restore checkpoint and goal",
+        "restore what stood in directories that are gone",
+        "restore job",
+        "restore part of a workflow run",
+    ),
     "restore a workflow run": ("restore workflow run", "restore a workflow run after an interrupted deletion"),
     "empty the trash": ("empty the trash",),
     "collect what serves nobody": ("collect what serves nobody",),
@@ -122,7 +127,13 @@ ROWS = {
         "accrual to an unsorted ledger",
         "accrual to a tainted ledger",
     ),
-    "compact": ("compact a session", "redact secrets, compact and append", "compact a store"),
+    "compact": (
+        "compact a session",
+        "redact secrets, compact and append",
+        "compact while another appends",
+        "compact while somebody writes without the lock",
+        "compact a store",
+    ),
     "repair": ("repair a log, rights and the index of names", "repair an unsorted log"),
     "keep a stamp": ("append and close, which keeps a stamp",),
 }

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from crash_harness import Desk, Operation, no_sync, problems, record
-from crash_operations import OPERATIONS, named
-from crash_scenes import conversation, thread
+from crash_operations import OPERATIONS, named, restore
+from crash_scenes import conversation, placeless, thread
 from data_operations import ANSWERS, session
 from sync_kinds import NEEDED, NEEDED_AFTER_ANOTHER, SPARE, Kinds
 
@@ -66,6 +66,15 @@ AFTER_ANOTHER = [
             lambda desk: session(desk).rewinds.rewind(),
         ),
     ),
+    Operation(
+        "compact a thread that was not synced",
+        (
+            unsynced(conversation),
+            unsynced(lambda desk: desk["t"].messages.remove_last()),
+            lambda desk: desk["t"].messages.compact(),
+        ),
+    ),
+    Operation("restore a job without a sync where its directory is gone", (unsynced(restore("job")),), placeless),
     Operation("finish a deletion that was not synced", (dying_in_a_deletion, lambda desk: Store.open(desk.root)), conversation),
 ]
 
