@@ -595,8 +595,10 @@ UPKEEP = [
         (lambda desk: desk.store.repair(),),
         unsorted(conversation, messages_of, twice=True),
     ),
-    Operation("compact while another appends", (compact_while_another_appends,), half_removed, became),
-    Operation("compact while somebody writes without the lock", (compact_while_somebody_writes,), half_removed, became),
+    Operation("compact while another appends", (compact_while_another_appends,), half_removed, became, repeats=False),
+    Operation(
+        "compact while somebody writes without the lock", (compact_while_somebody_writes,), half_removed, became, repeats=False
+    ),
     Operation("compact a store", (lambda desk: list(desk.store.compact()), append_more), half_removed),
 ]
 OPERATIONS = [
