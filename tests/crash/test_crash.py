@@ -18,8 +18,8 @@ from fsstore.testing.crash_states import SHORT, State, kills, power_cuts
 from fsstore.testing.trace import Sync, SyncDirectory
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name.replace(" ", "-"))
-#: Whose lines are torn at every byte in the short run too.
-TORN_EVERYWHERE = ("append", "append after a torn line", "accrual")
+#: Whose line is torn at every byte in the short run too.
+TORN_EVERYWHERE = ("append",)
 
 #: Before each call of which a process dies in the short run too.
 DEAD_EVERYWHERE = ("set another goal", "rename to the name of others", "delete checkpoint")
