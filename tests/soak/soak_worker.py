@@ -229,12 +229,12 @@ class Worker:
         self.do(("state", id), [word, turn], lambda: self.sessions.set_session_state(id, word, turn))
 
     def put_job(self) -> None:
-        id, progress = f"{self.name}.{self.chance.randrange(3)}", self.count % 101
+        id, progress = f"{self.name}.j{self.chance.randrange(3)}", self.count % 101
         job = JobStateRecord(id=id, progress=progress)
         self.do(("job", id), [progress], lambda: self.state.upsert_job(job))
 
     def drop_job(self) -> None:
-        id = f"{self.name}.{self.chance.randrange(3)}"
+        id = f"{self.name}.j{self.chance.randrange(3)}"
         self.do(("job", id), None, lambda: self.state.delete_job(id))
 
     def workflow(self) -> None:
