@@ -89,6 +89,14 @@ def problems(root: Path, operation: Operation) -> set[tuple[str, str]]:
         return {(problem.path, problem.kind) for problem in store.check() if problem.kind not in operation.leaves}
 
 
+#: What a refusal leaves as a crash would (FORMAT.md, *Operations*), and not as it was.
+HALF_DONE = (
+    "restore thread",
+    "restore thread, delete and restore it again",
+    "restore what stood in directories that are gone",
+)
+
+
 @pytest.mark.campaign
 @pytest.mark.timeout(900)
 def test_what_finds_no_room_is_refused_and_changes_nothing(
@@ -99,7 +107,8 @@ def test_what_finds_no_room_is_refused_and_changes_nothing(
     What can be seen is the state before, or one of those that a crash may leave in between (FORMAT.md, *Operations*).
     Once there is room the operation can be done again, and so can all others.
     """
-    alone = [one for one in OPERATIONS if one.repeats]  # what is refused is done again
+    # What is refused is done again; and a thread of which the restoration cannot be noted is back until the next `open`.
+    alone = [one for one in OPERATIONS if one.repeats and one.name not in HALF_DONE]
     always, others = ([one for one in alone if (one.name in ALWAYS) is kind] for kind in (True, False))
     assert len(always) == len(ALWAYS)
     chosen = always + (others if campaign else random.Random(seed).sample(others, SHORT))

@@ -20,7 +20,7 @@ from mounts import Mount, mounted
 from fsstore import Store
 
 #: What `check` may find where creations were refused: a directory whose document found no room.
-REFUSALS_LEAVE = frozenset(("no-meta", "no-run"))
+REFUSALS_LEAVE = frozenset(("no-meta", "no-run", "abandoned-run"))
 #: And where a quota refuses even to cut off what was written (ftruncate(2) on btrfs, which zeroes a page first): what is left
 #: of the refused append stays, and of a batch perhaps records whose parent is in the part that was zeroed.
 QUOTAS_LEAVE = REFUSALS_LEAVE | {"torn", "nul", "not-json", "missing-parent"}
