@@ -264,15 +264,6 @@ def is_link(path: str) -> bool:
     return os.path.islink(path)
 
 
-def loose_rights(path: str) -> int:
-    """Give the rights of an entry (the last nine bits of its mode) where others than its owner have any, else 0."""
-    try:
-        rights = os.lstat(path).st_mode & RIGHTS
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
-    return rights if rights & 0o077 else 0
-
-
 def make_private(path: str) -> None:
     """Take all rights from others than the owner of a file or directory; never through a symbolic link."""
     fd = open_fd(path, os.O_RDONLY | os.O_NONBLOCK | _OPEN)

@@ -1,1 +1,1 @@
-"""What keeps a store in order: check and import."""
+"""What keeps a store in order: check, repair, what frees space, secrets, and import."""

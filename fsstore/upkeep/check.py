@@ -19,7 +19,7 @@ from fsstore.records.enums import (
 )
 from fsstore.resources import goal, recipes, run_checkpoint, session_recipe, state, tools
 from fsstore.resources.content_log import StrictContentView
-from fsstore.resources.index import Index
+from fsstore.resources.index import Index, Provisional
 from fsstore.resources.prompts import PromptsView
 from fsstore.resources.rewind_log import RewindView
 from fsstore.resources.session_index import IndexView
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 #: Seconds after which what looked like a problem is none of a writer at work.
 _SETTLED = 0.1
+#: Above every id of a process.
+_PIDS = 1 << 31
 
 
 def check(store: Store, progress: Callable[[int, int], object] | None) -> Iterator[Problem]:
@@ -124,7 +126,7 @@ class _Check:
         meta = f"{directory}/{layout.META}"
         if not fs.is_file(meta) and self._listed(directory):  # an empty one is just being made
             yield self._problem(directory, None, "no-meta", "a thread's directory without its meta.json")
-        yield from self._document(meta, name, {"status": ThreadStatus, "source": SessionSource})
+        yield from self._document(meta, name, {"status": ThreadStatus, "source": SessionSource}, more=self._index)
         yield from self._document(f"{directory}/{layout.GOAL}", name, {"status": ThreadGoalStatus}, goal.flaw)
         yield from self._document(f"{directory}/{layout.TOOLS}", name, {}, tools.flaw)
         yield from self._document(f"{directory}/{layout.STATE}", name, {}, state.flaw)
@@ -135,7 +137,6 @@ class _Check:
         yield from self._document(f"{directory}/{layout.CHECKPOINT}", name, {}, run_checkpoint.flaw)
         yield from self._view(f"{directory}/{layout.CONTENT}", StrictContentView)
         yield from self._view(f"{directory}/{layout.REWIND}", RewindView)
-        yield from self._index(meta, name)
         for part in self._directories(f"{directory}/{layout.RUNS}", "a run", self._run):
             yield from part()
 
@@ -143,23 +144,22 @@ class _Check:
         status = f"{directory}/{layout.STATUS}"
         if not fs.is_file(status) and self._listed(directory):
             yield self._problem(directory, None, "no-status", "a run's directory without its status.json")
-        yield from self._document(status, name, {"status": RunStatus})
-        yield from self._abandoned(status)
+        yield from self._document(status, name, {"status": RunStatus}, more=self._abandoned)
         yield from self._collection(f"{directory}/{layout.STEPS}", {"status": RunStepStatus, "step_type": RunStepType})
 
-    def _abandoned(self, path: str) -> Iterator[Problem]:
-        fields = self._read(path)
-        worker = fields.get("process") if fields and fields.get("status") == RunStatus.IN_PROGRESS else None
-        if not isinstance(worker, dict) or worker.get("host") != fs.host() or type(worker.get("pid")) is not int:
+    def _abandoned(self, path: str, fields: Object) -> Iterator[Problem]:
+        """See whether the process of a run in progress is gone."""
+        worker = fields.get("process") if fields.get("status") == RunStatus.IN_PROGRESS else None
+        if not isinstance(worker, dict) or worker.get("host") != fs.host():
             return
-        if not fs.is_running(worker["pid"]):
-            yield self._problem(path, None, "abandoned-run", f"in progress, and process {worker['pid']} is gone")
+        pid = worker.get("pid")
+        if type(pid) is int and 0 < pid < _PIDS and not fs.is_running(pid):
+            yield self._problem(path, None, "abandoned-run", f"in progress, and process {pid} is gone")
 
-    def _index(self, meta: str, thread: str) -> Iterator[Problem]:
+    def _index(self, meta: str, fields: Object) -> Iterator[Problem]:
         """See whether the session index knows a thread by the name that its own document says."""
-        fields = self._read(meta) or {}
         name, id = fields.get("name"), fields.get("id")
-        if not isinstance(name, str) or not _is_name_of(thread, id):
+        if not isinstance(name, str):
             return
         try:
             self._names.refresh()
@@ -195,7 +195,12 @@ class _Check:
             yield from self._document(path, file.removesuffix(layout.DOCUMENT_SUFFIX), enums, flaw)
 
     def _document(
-        self, path: str, name: str, enums: Enums, flaw: Callable[[Object], str | None] = lambda _: None
+        self,
+        path: str,
+        name: str,
+        enums: Enums,
+        flaw: Callable[[Object], str | None] = lambda _: None,
+        more: Callable[[str, Object], Iterator[Problem]] = lambda _, __: iter(()),
     ) -> Iterator[Problem]:
         try:
             fields = document.read(path)
@@ -211,7 +216,9 @@ class _Check:
         if wrong:
             yield self._problem(path, None, "corrupt", wrong)
         said = fields.get("id")
-        if not _is_name_of(name, said):
+        if _is_name_of(name, said):
+            yield from more(path, fields)
+        else:
             yield self._misplaced(path, name, said)
         for field, kind in enums.items():
             if field in fields and fields[field] not in list(kind):
@@ -228,13 +235,6 @@ class _Check:
     def _unreadable(self, path: str, error: OSError) -> Iterator[Problem]:
         if not fs.is_link(path):  # of which `entries` tells
             yield self._problem(path, None, "unreadable", str(error))
-
-    @staticmethod
-    def _read(path: str) -> Object | None:
-        try:
-            return document.read(path)
-        except (CorruptError, OSError):
-            return None
 
     def _is_deleted(self, path: str) -> bool:
         try:
@@ -256,6 +256,8 @@ class _Check:
             yield from look(path, fd)
         except FormatError as error:
             yield self._problem(path, None, "format", error.reason)
+        except Provisional:
+            yield self._problem(path, None, "unreadable", "somebody writes it over while it is read")
         finally:
             fs.close(fd)
 

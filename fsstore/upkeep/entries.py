@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat as _stat
+
 from fsstore import layout
 from fsstore.disk import fs
 from fsstore.upkeep.problems import problem_at
@@ -15,22 +17,24 @@ if TYPE_CHECKING:
 
 def problems(root: str) -> Iterator[Problem]:
     """Give the problems of all entries below the root, and of the root itself; what is not the store's is passed over."""
-    if rights := fs.loose_rights(root):
-        yield _loose(root, root, rights)
+    yield from _loose(root, root, fs.own_status(root).st_mode)
     for name in fs.names(root):
         if name in layout.TOP_LEVEL or layout.is_conflict_copy(name):
             yield from _entry(root, f"{root}/{name}", name)
 
 
 def _entry(root: str, path: str, name: str) -> Iterator[Problem]:
-    if fs.is_link(path):
+    try:
+        mode = fs.own_status(path).st_mode
+    except FileNotFoundError:
+        return  # gone since it was listed
+    if _stat.S_ISLNK(mode):
         yield problem_at(root, path, "symlink", "a symbolic link; nothing is read or written through it")
         return
     if layout.is_conflict_copy(name):
         yield problem_at(root, path, "conflict-copy", "a copy that a sync tool or an editor left; nothing reads it")
-    if rights := fs.loose_rights(path):
-        yield _loose(root, path, rights)
-    if fs.is_directory(path):
+    yield from _loose(root, path, mode)
+    if _stat.S_ISDIR(mode):
         try:
             below = fs.names(path)
         except OSError as error:
@@ -40,5 +44,6 @@ def _entry(root: str, path: str, name: str) -> Iterator[Problem]:
             yield from _entry(root, f"{path}/{name}", name)
 
 
-def _loose(root: str, path: str, rights: int) -> Problem:
-    return problem_at(root, path, "permissions", f"others than its owner may use it (mode {rights:04o})")
+def _loose(root: str, path: str, mode: int) -> Iterator[Problem]:
+    if mode & 0o077:
+        yield problem_at(root, path, "permissions", f"others than its owner may use it (mode {mode & fs.RIGHTS:04o})")

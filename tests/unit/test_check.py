@@ -415,6 +415,9 @@ def test_a_run_that_its_process_left_in_progress_is_reported(bench: Bench) -> No
         store.thread("t").runs.create("other", status="in_progress")
     bench.edit("threads/t/runs/other/status.json", process={"host": "elsewhere", "pid": 1 << 22})
     assert bench.check() == []
+    for pid in (0, -1, 1 << 40, 10**30, "1", None, True):  # what no process has tells nothing, and harms nothing
+        bench.edit("threads/t/runs/other/status.json", process={"host": fs.host(), "pid": pid})
+        assert bench.check() == []
 
 
 def test_what_a_writer_is_about_is_no_problem(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
