@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Seconds after which the temporary file of another machine, or of no writer of ours, is nobody's.
+#: Seconds after which the temporary file of another machine, or of no writer of ours, and what a deletion left are nobody's.
 _OLD = 86_400
 
 
@@ -49,10 +49,13 @@ def lost_taints(root: str) -> Iterator[str]:
 
 
 def empty_directories(root: str) -> Iterator[str]:
-    """Give each directory of the trash with nothing but directories below it, that of a deletion itself, deepest first."""
+    """Give each directory of the trash with nothing but directories below it, that of a deletion itself, deepest first.
+
+    A deletion makes them one after the other, and no lock keeps the upper ones: they count once it is a day old.
+    """
     for deletion in fs.names(f"{root}/{layout.TRASH}"):
         top = f"{root}/{layout.TRASH}/{deletion}"
-        if clock.is_id(deletion) and fs.is_directory(top):
+        if clock.is_id(deletion) and clock.now() - clock.seconds_of(deletion) > _OLD and fs.is_directory(top):
             below = [path for path, _ in fs.walk(top)]
             if all(map(fs.is_directory, below)):
                 yield from (*reversed(below), top)

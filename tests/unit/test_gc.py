@@ -24,6 +24,13 @@ def temp(root: Path, host: str, pid: int, *, age: int = 0) -> str:
     return str(path.relative_to(root))
 
 
+def deletion(root: Path, *, age: int) -> Path:
+    """A directory for what a deletion takes, made so many seconds ago."""
+    new = clock.new_id()
+    stamp = f"{int(new[:8] + new[9:13], 16) - age * 1000:012x}"
+    return root / ".fsstore/trash" / f"{stamp[:8]}-{stamp[8:]}{new[13:]}"
+
+
 @pytest.fixture
 def littered(store: Store, root: Path) -> dict[str, str]:
     """What serves nobody, by its path, and why."""
@@ -36,9 +43,9 @@ def littered(store: Store, root: Path) -> dict[str, str]:
     store.threads.create("u").messages.append("user", "kept")
     store.close()
     (root / ".fsstore/cache/gone.stamp").write_bytes(b"123")
-    empty = root / ".fsstore/trash" / clock.new_id()
+    empty = deletion(root, age=90_000)
     (empty / "threads/u/checkpoints").mkdir(parents=True)
-    half = root / ".fsstore/trash" / clock.new_id() / "threads"
+    half = deletion(root, age=90_000) / "threads"
     half.mkdir(parents=True)
     (root / ".fsstore/trash/by hand").mkdir()
     below = [f".fsstore/trash/{empty.name}{rest}" for rest in ("/threads/u/checkpoints", "/threads/u", "/threads", "")]
@@ -92,15 +99,26 @@ def test_files_of_other_machines_go_when_they_are_a_day_old(store: Store, root: 
 
 def test_a_directory_into_which_a_deletion_moves_something_just_then_stays(store: Store, root: Path):
     store.threads.create("t")
-    deletion = clock.new_id()
-    place = Path(store._root.trash_place(f"{root}/threads/t", deletion))
+    top = deletion(root, age=90_000)  # the next open finishes what a dead process noted
+    place = Path(store._root.trash_place(f"{root}/threads/t", top.name))
     from fsstore.upkeep import gc, leftovers
 
     found = list(leftovers.empty_directories(str(root)))
-    assert f"{root}/.fsstore/trash/{deletion}/threads" in found
+    assert f"{top}/threads" in found
     fs.rename(f"{root}/threads/t", str(place))
     assert not any(gc._free(store._root, leftovers.empty_directories, path) for path in found)
     assert store.trash.recent()[0].item_id == "t"
+
+
+def test_what_a_deletion_makes_for_what_it_takes_stays_for_a_day(store: Store, root: Path, monkeypatch: pytest.MonkeyPatch):
+    place = deletion(root, age=0) / "jobs"
+    place.mkdir(parents=True)
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now + 86_000)
+    assert store.gc() == []
+    assert place.is_dir()
+    monkeypatch.setattr(clock, "now", lambda: now + 86_500)
+    assert [Path(root, one.path) for one in store.gc()] == [place, place.parent]
 
 
 def test_a_read_only_store_only_says_what_would_go(store: Store, root: Path, littered: dict[str, str]):
