@@ -188,10 +188,11 @@ class Collection:
     def places(self) -> Iterator[tuple[str, str]]:
         """Give the directory and the id of each document of a directory of its own, without looking whether it is there."""
         for path, id in self._entries():
+            directory = path.removesuffix(f"/{self._file}")
             if id is None:
-                yield from ((os.path.dirname(path), fields["id"]) for fields in self._readable(path, id))
+                yield from ((directory, fields["id"]) for fields in self._readable(path, id))
             else:
-                yield os.path.dirname(path), id
+                yield directory, id
 
     def damage(self, but: Container[str] = ()) -> Iterator[CorruptError]:
         """Say of each document that cannot be read, and so is passed over, why; `but` are ids that need no look."""
