@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path
+from struct import Struct
 from typing import NamedTuple
 
 from fsstore import clock, codec, layout
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 #: A quote inside a JSON string is escaped, so that a key of this name shows itself.
 _TYPE = b'"type"'
 _TEXT = (str, type(None))
+#: The id of a record of deletion, and where it begins and ends.
+_DELETION = Struct("<36sQQ")
 
 
 class Noted(NamedTuple):
@@ -28,14 +31,6 @@ class Noted(NamedTuple):
     rollout_path: str | None
 
 
-class Deletion(NamedTuple):
-    """The id of a record of deletion, and where it stands in the index."""
-
-    id: str
-    start: int
-    end: int
-
-
 class IndexView(View):
     """What the index says.
 
@@ -43,12 +38,12 @@ class IndexView(View):
     was deleted and is not here no name is kept: restoring it, or beginning another one, notes one again.
 
     Attributes:
-        deletions: The deletions by thread id, oldest first, but of those that were taken back.
+        deletions: The deletions by thread id, oldest first, but of those that were taken back; packed, see `ids`.
         names: What names a thread last, by thread id: the newest by `updated_at`, of one time the greater id.
         spoken: The ids of the threads that ever had a name, by the name case-folded.
     """
 
-    deletions: dict[str, tuple[Deletion, ...]]
+    deletions: dict[str, bytes]
     names: dict[str, Noted]
     spoken: dict[str, set[str]]
 
@@ -67,7 +62,7 @@ class IndexView(View):
         if not isinstance(thread_id, str):
             raise Unfit("bad-record", "it names no thread")
         if kind == "deleted":
-            self.deletions[thread_id] = (*self.deletions.get(thread_id, ()), Deletion(record["id"], *self.span))
+            self.deletions[thread_id] = self.deletions.get(thread_id, b"") + _DELETION.pack(record["id"].encode(), *self.span)
             self._forget_names(thread_id)
             return
         if kind == "restored":
@@ -109,9 +104,15 @@ class IndexView(View):
     def _take_back(self, thread_id: str, ids: Json) -> None:
         if not isinstance(ids, list):
             raise Unfit("bad-record", "it names no deletions")
-        left = tuple(deletion for deletion in self.deletions.pop(thread_id, ()) if deletion.id not in ids)
+        known = self.deletions.pop(thread_id, b"")
+        left = b"".join(_DELETION.pack(*one) for one in _DELETION.iter_unpack(known) if one[0].decode() not in ids)
         if left:
             self.deletions[thread_id] = left
+
+    @staticmethod
+    def ids(known: bytes) -> list[str]:
+        """Give the ids of a thread's deletions."""
+        return [id.decode() for id, _, _ in _DELETION.iter_unpack(known)]
 
     def rows(self, thread_id: str) -> list[Object]:
         """Read the records of a thread's deletions that count, oldest first; the caller holds `mutex`.
@@ -120,17 +121,22 @@ class IndexView(View):
             CorruptError: Somebody changed one in its place; the next call reads the index anew.
         """
         rows: list[Object] = []
-        self.refresh(lambda fd: rows.extend(self._row(fd, deletion) for deletion in self.deletions.get(thread_id, ())))
+
+        def read(fd: int) -> None:
+            known = _DELETION.iter_unpack(self.deletions.get(thread_id, b""))
+            rows.extend(self._row(fd, id.decode(), start, end) for id, start, end in known)
+
+        self.refresh(read)
         return rows
 
-    def _row(self, fd: int, deletion: Deletion) -> Object:
+    def _row(self, fd: int, id: str, start: int, end: int) -> Object:
         try:
-            row = codec.decode_object(fs.read_range(fd, deletion.start, deletion.end))
+            row = codec.decode_object(fs.read_range(fd, start, end))
         except ValueError:
             row = {}
-        if row.get("id") != deletion.id:
+        if row.get("id") != id:
             self._clear()
-            raise CorruptError(self.path, f"record {deletion.id} is not there any more")
+            raise CorruptError(self.path, f"record {id} is not there any more")
         return row
 
 

@@ -128,7 +128,7 @@ class SessionIndex:
         view = self._view
         with view.mutex:
             view.refresh()
-            return {thread_id: [deletion.id for deletion in known] for thread_id, known in view.deletions.items()}
+            return {thread_id: view.ids(known) for thread_id, known in view.deletions.items()}
 
     def deletions_of(self, thread_id: str) -> list[Object]:
         """Give the records of a thread's deletions that count, oldest first."""

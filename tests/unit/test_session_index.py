@@ -64,7 +64,7 @@ def test_deletions_are_the_same_whatever_stands_between_them(
     few, whole = read(DeletionView, path), read(IndexView, path)
     assert few.deletions == whole.deletions
     assert few.rows("t") == whole.rows("t")
-    assert [row["id"] for row in few.rows("t")] == [known.id for known in few.deletions.get("t", ())]
+    assert [row["id"] for row in few.rows("t")] == few.ids(few.deletions.get("t", b""))
     assert few.sorted == whole.sorted
     # The id of a line that only looked like a name counts too, if it is one: nothing may be minted below.
     assert whole.greatest <= few.greatest
@@ -130,7 +130,7 @@ def test_what_is_kept_of_a_deletion_is_small_whatever_was_deleted(tmp_path: Path
             kept, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert kept < count * 500
+        assert kept < count * 300
         assert view.rows("t7") == [{"id": ids[15], "type": "deleted", "thread_id": "t7", **saw}]
 
 
