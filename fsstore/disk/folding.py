@@ -14,6 +14,7 @@ from fsstore.disk.writer import Fold
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from fsstore.codec import Object
 
@@ -46,6 +47,7 @@ class View(ABC):
         damage: What was passed over.
         greatest: The greatest id, empty where there is no record.
         sorted: Whether the file's own order is the order of the ids.
+        span: Where the record that is being taken begins and ends.
     """
 
     def __init__(self, path: str) -> None:
@@ -70,8 +72,8 @@ class View(ABC):
         """Say whether a line is one whole record behind all before, of which nothing is kept; its id is `greatest` then."""
         return False
 
-    def refresh(self) -> None:
-        """Read what is new in the log; the caller holds `mutex`."""
+    def refresh(self, then: Callable[[int], object] | None = None) -> None:
+        """Read what is new in the log; the caller holds `mutex`. `then` is called with its descriptor, where there is one."""
         try:
             fd = fs.open_read(self.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -79,6 +81,8 @@ class View(ABC):
             return
         try:
             self.follow(fd, fs.fstat(fd))
+            if then is not None:
+                then(fd)
         finally:
             fs.close(fd)
 
@@ -111,6 +115,7 @@ class View(ABC):
         self.damage: list[Damage] = []
         self.greatest = ""
         self.sorted = True
+        self.span = 0, 0
         self.begin()
 
     def _read(self, fd: int, size: int) -> None:
@@ -118,25 +123,25 @@ class View(ABC):
             if line.damage:
                 self._note_damage(at, line)
             for piece in line.records:
-                self._add(at + piece.start, piece.record)
+                self._add((at + piece.start, at + piece.end), piece.record)
 
     def _note_damage(self, at: int, line: codec.Line) -> None:
         self.damage += [Damage(at, kind, reason) for kind, reason in line.damage]
 
-    def _add(self, offset: int, record: Object) -> None:
+    def _add(self, span: tuple[int, int], record: Object) -> None:
         id = record["id"]
         if id <= self.greatest:
             raise _OutOfOrder
         codec.check_type(record)
-        self.greatest = id
+        self.greatest, self.span = id, span
         try:
             self.take(record)
         except Unfit as unfit:
-            self.damage.append(Damage(offset, unfit.kind, str(unfit)))
+            self.damage.append(Damage(span[0], unfit.kind, str(unfit)))
 
     def _read_unsorted(self, fd: int, size: int) -> None:
         """Fold the records in the order of their ids; of two of one id the one with the greater bytes counts."""
-        found: dict[str, tuple[bytes, int, Object]] = {}
+        found: dict[str, tuple[bytes, tuple[int, int], Object]] = {}
         last = ""
         for at, line in read_new(fd, self._follower, size):
             self._note_damage(at, line)
@@ -145,12 +150,13 @@ class View(ABC):
                 codec.check_type(piece.record)  # of twins, too, the one that does not count
                 self.sorted &= id >= last
                 last = id
-                row = (fs.read_range(fd, at + piece.start, at + piece.end), at + piece.start, piece.record)
+                span = at + piece.start, at + piece.end
+                row = fs.read_range(fd, *span), span, piece.record
                 if id in found:
-                    self.damage.append(twin(row[1], id, same=row[0] == found[id][0]))
+                    self.damage.append(twin(span[0], id, same=row[0] == found[id][0]))
                 found[id] = max(row, found[id], key=lambda one: one[0]) if id in found else row
-        for _, (_, offset, record) in sorted(found.items()):
-            self._add(offset, record)
+        for _, (_, span, record) in sorted(found.items()):
+            self._add(span, record)
 
 
 class ViewFold(Fold):

@@ -91,7 +91,7 @@ class Deletions:
         It saw the log under its lock: what it did not see was written to what began under the same id later.
         """
         directory, _, file = path.rpartition("/")
-        rows = [row for id, rows in self._index.deletions().items() if self._is_at(id, directory) for row in rows]
+        rows = [row for id in self._index.deletions() if self._is_at(id, directory) for row in self._index.deletions_of(id)]
         return any(ids[-1] <= row["greatest"].get(file, "") for row in rows if isinstance(row.get("greatest"), dict))
 
     def _is_at(self, id: str, directory: str) -> bool:

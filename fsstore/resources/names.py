@@ -33,7 +33,7 @@ class Names:
         if info is not None:
             return info.name
         noted = self._index.last_name(thread_id)
-        return noted["thread_name"] if noted else None
+        return noted.name if noted else None
 
     def get_all(self, thread_ids: Iterable[str]) -> dict[str, str | None]:
         """Give the names of several threads, each asked for a key; see `get`."""
@@ -61,7 +61,6 @@ class Names:
             if info is not None:
                 called, time, path = info.name, info.updated_at, info.rollout_path
             else:
-                noted = self._index.last_name(id) or {"thread_name": None}
-                called, time, path = noted["thread_name"], noted.get("updated_at", 0), noted.get("rollout_path")
+                called, time, path = self._index.last_name(id) or (None, 0, None)
             if isinstance(called, str) and called.casefold() == wanted and path is not None:
                 yield time if isinstance(time, int) else 0, id, path

@@ -55,8 +55,8 @@ class Returns:
         Crash: The deletion counts, or not.
         Concurrency: As a deletion.
         """
-        for id, rows in self._index.deletions().items():
-            found = [row for row in rows if row["id"] == deletion]
+        for id, deletions in self._index.deletions().items():
+            found = [row for row in self._index.deletions_of(id) if row["id"] == deletion] if deletion in deletions else []
             if found and id in self._threads:
                 return self._take_back(self._threads.handle(id), found[0])
         raise NotFoundError(deletion, "deletion")

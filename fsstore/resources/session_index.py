@@ -4,90 +4,26 @@ from __future__ import annotations
 
 from fsstore import clock, codec, layout
 from fsstore.disk import fs
-from fsstore.disk.folding import Unfit, View, ViewFold
+from fsstore.disk.folding import ViewFold
 from fsstore.disk.log import Log
 from fsstore.errors import FormatError
-from fsstore.resources.lines import HEAD
+from fsstore.resources.index_view import DeletionView, IndexView
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeAlias
 
-    from fsstore.codec import Json, Object
+    from fsstore.codec import Object
     from fsstore.disk.log import Made
     from fsstore.disk.root import Root
     from fsstore.disk.writer import Writer
+    from fsstore.resources.index_view import Noted
 
     #: A thread's id, its name, the time of it, its rollout path.
     Named: TypeAlias = tuple[str, str | None, int, str | None]
 
-#: A quote inside a JSON string is escaped, so that a key of this name shows itself.
-_TYPE = b'"type"'
-_TEXT = (str, type(None))
 _NAME_KEYS = ("thread_id", "thread_name", "updated_at", "rollout_path")
-
-
-class IndexView(View):
-    """What the index says.
-
-    Attributes:
-        deletions: The records of deletion by thread id, oldest first, but of those that were taken back.
-        names: The record that names a thread last, by thread id: the newest by `updated_at`, of one time the greater id.
-        spoken: The ids of the threads that ever had a name, by the name case-folded.
-    """
-
-    deletions: dict[str, list[Object]]
-    names: dict[str, Object]
-    spoken: dict[str, set[str]]
-
-    def begin(self) -> None:
-        """Forget all that was kept."""
-        self.deletions = {}
-        self.names = {}
-        self.spoken = {}
-
-    def take(self, record: Object) -> None:
-        """Keep a name or a deletion, or forget those deletions that were taken back."""
-        kind, thread_id = record.get("type"), record.get("thread_id")
-        if kind not in (None, "deleted", "restored"):
-            raise Unfit("unknown-type", f"a record of unknown type {codec.shown(kind)}")
-        if not isinstance(thread_id, str):
-            raise Unfit("bad-record", "it names no thread")
-        if kind == "deleted":
-            self.deletions.setdefault(thread_id, []).append(record)
-            return
-        if kind == "restored":
-            self._take_back(thread_id, record.get("deletion_ids"))
-            return
-        name, time, path = record.get("thread_name"), record.get("updated_at"), record.get("rollout_path")
-        if not (isinstance(name, _TEXT) and type(time) is int and isinstance(path, _TEXT)):
-            raise Unfit("bad-record", "its name, time or path is none")
-        known = self.names.get(thread_id)
-        if known is None or time >= known["updated_at"]:
-            self.names[thread_id] = record
-        if name is not None:
-            self.spoken.setdefault(name.casefold(), set()).add(thread_id)
-
-    def _take_back(self, thread_id: str, ids: Json) -> None:
-        if not isinstance(ids, list):
-            raise Unfit("bad-record", "it names no deletions")
-        left = [row for row in self.deletions.pop(thread_id, ()) if row["id"] not in ids]
-        if left:
-            self.deletions[thread_id] = left
-
-
-class DeletionView(IndexView):
-    """What the index says of deletions, without the names: their lines are not decoded."""
-
-    def skips(self, raw: bytes) -> bool:
-        """Pass over a record without a type, which is a name."""
-        id = raw[7:43].decode("latin-1")
-        whole = raw[:7] == HEAD and raw[-2:] == b"}\n" and not codec.may_be_glued(raw)
-        if not whole or raw.find(_TYPE) >= 0 or id <= self.greatest or not clock.is_id(id):
-            return False
-        self.greatest = id
-        return True
 
 
 class SessionIndex:
@@ -107,13 +43,18 @@ class SessionIndex:
         self._root = root
         self.forget()
         self._log = Log(
-            root, self.path, self.lock, f"{root.path}/{layout.FORMAT_FILE}", self._missing, lambda: ViewFold(self._deletions)
+            root, self.path, self.lock, f"{root.path}/{layout.FORMAT_FILE}", self._missing, lambda: ViewFold(self._view)
         )
 
     def forget(self) -> None:
-        """Start anew; in a forked child, whose parent's threads may have held the views' mutexes."""
-        self._view = IndexView(self.path)
-        self._deletions = DeletionView(self.path)
+        """Start anew; in a forked child, whose parent's threads may have held the view's mutex."""
+        self._view: IndexView = DeletionView(self.path)
+
+    def _whole_view(self) -> IndexView:
+        """Give the view of names, too, which takes the place of the other one when it is first asked for."""
+        if isinstance(self._view, DeletionView):
+            self._view = IndexView(self.path)
+        return self._view
 
     def _missing(self) -> FormatError:
         return FormatError(self.path, "the store is gone")
@@ -182,30 +123,29 @@ class SessionIndex:
         """
         self._log.sync_locked(self._log.writer(), (), always=True)
 
-    def deletions(self) -> dict[str, list[Object]]:
-        """Give the records of deletion that count, by thread id, oldest first; only what is new in the index is read."""
-        view = self._deletions
+    def deletions(self) -> dict[str, list[str]]:
+        """Give the ids of the deletions that count, by thread id, oldest first; only what is new in the index is read."""
+        view = self._view
         with view.mutex:
             view.refresh()
-            return dict(view.deletions)
+            return {thread_id: view.ids(known) for thread_id, known in view.deletions.items()}
 
     def deletions_of(self, thread_id: str) -> list[Object]:
         """Give the records of a thread's deletions that count, oldest first."""
-        view = self._deletions
-        with view.mutex:
-            view.refresh()
-            return list(view.deletions.get(thread_id, ()))
-
-    def last_name(self, thread_id: str) -> Object | None:
-        """Give the record that names a thread last, None where none does or the thread was deleted."""
         view = self._view
+        with view.mutex:
+            return view.rows(thread_id)
+
+    def last_name(self, thread_id: str) -> Noted | None:
+        """Give what names a thread last, None where nothing does or the thread was deleted."""
+        view = self._whole_view()
         with view.mutex:
             view.refresh()
             return None if thread_id in view.deletions else view.names.get(thread_id)
 
     def called(self, name: str) -> tuple[set[str], bool]:
         """Give the threads that were ever called a name, whatever its case, and whether the index is whole."""
-        view = self._view
+        view = self._whole_view()
         with view.mutex:
             view.refresh()
             return set(view.spoken.get(name.casefold(), ())), bool(view.end) and not view.damage

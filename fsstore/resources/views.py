@@ -15,10 +15,17 @@ if TYPE_CHECKING:
 
 
 class Views:
-    """The views used last, and no more: memory does not grow with the number of threads ever touched."""
+    """The views used last, and no more: memory does not grow with the number of threads ever touched.
 
-    def __init__(self, count: int = 256) -> None:
+    Args:
+        count: How many views are kept at the most.
+        size: Up to how many bytes of logs, read for the views kept, another one may come to them: a view can hold as much as
+            its log.
+    """
+
+    def __init__(self, count: int = 256, size: int = 1 << 28) -> None:
         self._count = count
+        self._size = size
         self._views: OrderedDict[str, View] = OrderedDict()
         self._mutex = threading.Lock()
 
@@ -27,11 +34,16 @@ class Views:
         with self._mutex:
             view = self._views.get(path)
             if not isinstance(view, kind):
+                self._views.pop(path, None)
                 view = self._views[path] = kind(path)
+                self._make_room()
             self._views.move_to_end(path)
-            while len(self._views) > self._count:
-                self._views.popitem(last=False)
             return view
+
+    def _make_room(self) -> None:
+        total = sum(view.end for view in self._views.values())
+        while len(self._views) > self._count or (total > self._size and len(self._views) > 1):
+            total -= self._views.popitem(last=False)[1].end
 
     def forget(self) -> None:
         """Drop them all; in a forked child, whose parent's threads may have held their mutexes."""

@@ -20,9 +20,9 @@ from fsstore.records.enums import (
 from fsstore.resources import goal, recipes, run_checkpoint, session_recipe, state, tools
 from fsstore.resources.content_log import StrictContentView
 from fsstore.resources.index import Index, Provisional
+from fsstore.resources.index_view import IndexView
 from fsstore.resources.prompts import PromptsView
 from fsstore.resources.rewind_log import RewindView
-from fsstore.resources.session_index import IndexView
 from fsstore.resources.usage import UsageView
 from fsstore.upkeep import entries, leftovers
 from fsstore.upkeep.problems import PASSING, Problem, problem_at

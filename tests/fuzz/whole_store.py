@@ -23,10 +23,10 @@ from fsstore import (
 )
 from fsstore.disk.folding import View
 from fsstore.resources.content_log import WholeContentView
+from fsstore.resources.index_view import IndexView
 from fsstore.resources.prompts import PromptsView
 from fsstore.resources.recipe_text import markdown
 from fsstore.resources.rewind_log import RewindView
-from fsstore.resources.session_index import IndexView
 from fsstore.resources.usage import UsageView
 from fsstore.stores.state import StateStore
 

@@ -35,6 +35,7 @@ class Model:
     doubt: tuple[Key, Any] | None = None
     added: Counter[Key] = field(default_factory=Counter)
     adding: Counter[Key] = field(default_factory=Counter)
+    trashed: dict[Key, Any] = field(default_factory=dict)
     done: int = 0
     errors: list[str] = field(default_factory=list)
 
@@ -51,8 +52,11 @@ class Model:
             self.added[key] += value
         elif key[0] == "move":
             self.values = {(k[0], key[2], *k[2:]) if k[1] == key[1] else k: v for k, v in self.values.items()}
+        elif key[0] == "back":
+            self.values |= self.trashed
         else:
             if key[0] == "thread" and value is False:
+                self.trashed = {k: v for k, v in self.values.items() if k[1] == key[1]}
                 self.values = {k: v for k, v in self.values.items() if k[1] != key[1]}
             elif self.values.get(("thread", key[1])) is False:
                 del self.values["thread", key[1]]  # a session begins anew with what is written into it
@@ -63,7 +67,7 @@ class Model:
         if self.doubt is None:
             return False
         doubt, value = self.doubt
-        if doubt[0] == "move" or (doubt[0] == "thread" and value is False):
+        if doubt[0] in ("move", "back") or (doubt[0] == "thread" and value is False):
             return key[1] in doubt[1:]
         return doubt == key and found == value
 
@@ -130,14 +134,32 @@ def wrong_in(store: Store, models: Iterable[Model]) -> Iterator[str]:
     added: Counter[Key] = Counter()
     adding: Counter[Key] = Counter()
     for model in models:
-        yield from model.errors
+        yield from wrong_in_own(store, model)
         added.update(model.added)
         adding.update(model.adding)
-        for key, value in model.values.items():
-            found = json.loads(json.dumps(FOUND[key[0]](store, *key[1:])))
-            if found != value and not model.is_in_doubt(key, found):
-                yield f"{key} is {found}, not {value}; in doubt: {model.doubt}"
     yield from _wrong_shared(store, added, adding)
+
+
+def wrong_in_own(store: Store, model: Model) -> Iterator[str]:
+    """Give where one worker's own things are not what it was told."""
+    yield from model.errors
+    for key, value in model.values.items():
+        found = json.loads(json.dumps(FOUND[key[0]](store, *key[1:])))
+        if found != value and not model.is_in_doubt(key, found):
+            yield f"{key} is {found}, not {value}; in doubt: {model.doubt}"
+
+
+def clear_away(store: Store, model: Model) -> None:
+    """Delete what a dead worker had, so that what a store holds does not grow with the number of the dead."""
+    doubtful = (model.doubt[0],) if model.doubt else ()
+    for kind, *ids in {*model.values, *doubtful}:
+        if kind == "job":
+            store.jobs.delete(ids[0])
+        elif kind not in ("add", "name"):
+            for id in ids[: 2 if kind == "move" else 1]:
+                store.threads.delete(id)
+                store.workflows.delete(id)
+    model.values, model.trashed, model.errors = {}, {}, []
 
 
 def _wrong_shared(store: Store, added: Counter[Key], adding: Counter[Key]) -> Iterator[str]:

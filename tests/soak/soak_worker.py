@@ -19,6 +19,7 @@ from fsstore import (
     JobStateRecord,
     LeafRun,
     ModelResponse,
+    NotFoundError,
     RecipeSnapshot,
     RewindEntry,
     Run,
@@ -63,7 +64,7 @@ class Worker:
             *(self.compact, self.save_checkpoint, self.drop_checkpoint, self.set_goal, self.spend, self.drop_goal, self.run),
             *(self.set_tools, self.set_state, self.put_job, self.drop_job, self.workflow, self.drop_workflow, self.push),
             *(self.go_back, self.truncate, self.clear_stack, self.interrupt, self.resume, self.recipe, self.cost, self.prompt),
-            *(self.look, self.look, self.check, self.chat_back, self.foreign_name),
+            *(self.look, self.look, self.check, self.chat_back, self.foreign_name, self.bring_back, self.tidy),
         ]
         while not stop.exists():
             self.chance.choice(often * 3 + seldom)()
@@ -73,7 +74,8 @@ class Worker:
         self.notes.note("begin", key, value)
         answer = call()
         self.notes.note("end")
-        self.values[key] = value
+        if key[0] != "add":
+            self.values[key] = value
         return answer
 
     def token(self) -> str:
@@ -106,6 +108,28 @@ class Worker:
             id = self.own[0]
             self.do(("thread", id), False, lambda: self.state.delete_thread(id))
             self.forget(id)
+
+    def bring_back(self) -> None:
+        id = self.thread()
+        values = {key: value for key, value in self.values.items() if key[1] == id}
+        self.do(("thread", id), False, lambda: self.state.delete_thread(id))
+        try:
+            self.do(("back", id), True, lambda: self.restore(id))
+        except NotFoundError:
+            self.forget(id)  # another process emptied the trash meanwhile
+            return
+        del self.values["back", id]
+        self.values |= values
+
+    def restore(self, id: str) -> None:
+        found = [entry.id for entry in self.store.trash if (entry.kind, entry.item_id) == ("thread", id)]
+        if not found:
+            raise NotFoundError(id, "deletion")
+        self.store.trash.restore(found[0])
+
+    def tidy(self) -> None:
+        self.store.trash.empty()
+        self.store.gc()
 
     def move_thread(self) -> None:
         id, new = self.thread(), self.token()
@@ -278,7 +302,7 @@ class Worker:
         self.do(("data", self.data_id), self.said, call)
 
     def keep_run(self) -> None:
-        token, tools = self.token(), [self.token()]
+        token, tools = self.token(), [f"tool {self.count % 50}"]  # each set of tools makes a recipe, which stays
         if len(self.said["runs"]) > 20:
             self.do(("thread", self.data_id), False, lambda: self.state.delete_thread(self.data_id))
             self.said, self.lengths = {"runs": [], "histories": {}, "tools": [], "rewinds": 0}, []
@@ -346,10 +370,12 @@ class Worker:
                 *(store.threads.recent, store.sessions.recent, store.jobs.recent, store.data.statistics),
                 *(lambda: store.sessions.search(SessionQuery(keyword=self.name)), store.recipes.all, store.data.damage),
                 *(lambda: store.thread(SHARED).messages.branch(5), store.workflows.recent, store.prompts.recent),
+                *(store.trash.recent, store.sizes),
             ]
             self.chance.choice(asked)()
         self.sessions.search(SessionQuery(keyword=self.name, limit=3))
         self.state.list_threads()
+        self.store.names.path_of(self.name)
 
     def check(self) -> None:
         with Store.open(self.store.root, read_only=True) as store:

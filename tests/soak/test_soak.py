@@ -15,10 +15,11 @@ import pytest
 import fsstore
 
 HERE = Path(__file__).parent
-#: Descriptors that a survivor may have: its four stores' (see `soak.OPEN_FILES`), a reader's, and its own.
+#: Descriptors that a survivor may have: its four stores' (see `soak.FEW`), a reader's, and its own.
 DESCRIPTORS = 4 * 16 + 16
-#: KiB that it may have more in the end than in the middle.
-MORE_MEMORY = 30_000
+#: KiB that it may have more in the last quarter than in the second, beside what its stores keep of the logs that all share:
+#: of each record less than half of its bytes. (In a short soak some things are still done for the first time.)
+MORE_MEMORY, MORE_AT_FIRST, STORES = 1024, 4096, 4
 
 
 @pytest.mark.campaign
@@ -35,18 +36,18 @@ def test_a_store_that_everything_happens_to_holds_what_was_acknowledged(
     found = json.loads(done.stdout)
     samples = found.pop("samples")
     grown = [growth(one) for one in samples]
-    figures(f"soak: {found}, survivors grew by (descriptors, KiB) {grown or 'nobody knows: no /proc'}")
+    figures(f"soak: {found}, survivors grew by (descriptors, KiB, bytes of what all know) {grown or 'nobody knows: no /proc'}")
     assert found["wrong"] == []
-    assert found["kills"] >= 5
+    assert found["kills"] >= 3
     assert found["acknowledged"] >= 200
-    assert max(descriptors for one in samples for descriptors, _ in one) <= DESCRIPTORS
-    assert max(memory for _, memory in grown) <= MORE_MEMORY
+    assert max(descriptors for one in samples for descriptors, _, _ in one) <= DESCRIPTORS
+    for _, memory, known in grown:
+        assert memory <= (MORE_MEMORY if campaign else MORE_AT_FIRST) + STORES * known // 2048
 
 
-def growth(samples: list[list[int]]) -> tuple[int, int]:
-    """Give how much more a process had in its last quarter than in its second: descriptors, KiB."""
+def growth(samples: list[list[int]]) -> tuple[int, ...]:
+    """Give how much more there was in a process's last quarter than in its second: descriptors, KiB, bytes that all know."""
     quarter = len(samples) // 4
     early, late = samples[quarter : 2 * quarter], samples[-quarter:]
     first, last = (map(statistics.median, zip(*part, strict=True)) for part in (early, late))
-    descriptors, memory = (round(after - before) for before, after in zip(first, last, strict=True))
-    return descriptors, memory
+    return tuple(round(after - before) for before, after in zip(first, last, strict=True))

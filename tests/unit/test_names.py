@@ -13,8 +13,8 @@ from damage import line_of
 
 from fsstore import CorruptError, Store, ThreadInfo, clock, layout
 from fsstore.disk.follow import TAIL
+from fsstore.resources.index_view import IndexView
 from fsstore.resources.names import Names
-from fsstore.resources.session_index import IndexView
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_the_index_keeps_the_newest_name_of_each_thread_and_every_name_ever_spok
     )
     view = IndexView(str(path))
     view.refresh()
-    assert {id: (row["thread_name"], row["updated_at"]) for id, row in view.names.items()} == {
+    assert {id: (noted.name, noted.updated_at) for id, noted in view.names.items()} == {
         "t": (None, 5),
         "u": ("one", 1),
         "v": ("STRASSE", 0),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +12,8 @@ from damage import line_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsstore import FormatError, Store, clock, codec
-from fsstore.resources.session_index import DeletionView, IndexView
+from fsstore import CorruptError, FormatError, Store, clock, codec
+from fsstore.resources.index_view import DeletionView, IndexView
 
 IDS = clock.next_ids(0, clock.random_suffix(), 12)[1]
 
@@ -61,6 +63,8 @@ def test_deletions_are_the_same_whatever_stands_between_them(
     path.write_bytes(b"".join(SHAPES[shape](id) for id, shape in (sorted(rows) if ascending else rows)))
     few, whole = read(DeletionView, path), read(IndexView, path)
     assert few.deletions == whole.deletions
+    assert few.rows("t") == whole.rows("t")
+    assert [row["id"] for row in few.rows("t")] == few.ids(few.deletions.get("t", b""))
     assert few.sorted == whole.sorted
     # The id of a line that only looked like a name counts too, if it is one: nothing may be minted below.
     assert whole.greatest <= few.greatest
@@ -77,7 +81,7 @@ def test_a_line_is_read_whole_wherever_its_writer_stood_at_first(tmp_path: Path,
         with path.open("ab") as file:
             file.write(line[cut:] + deletion(IDS[2]))
         refresh(view)
-        assert len(view.deletions["t"]) == (2 if shape is deletion else 1)
+        assert view.rows("t") == [codec.decode_object(line)] * (shape is deletion) + [codec.decode_object(deletion(IDS[2]))]
         assert view.damage == []
 
 
@@ -107,3 +111,66 @@ def test_the_id_of_a_name_counts_for_the_next_one(store: Store, root: Path) -> N
     ids = [line[7:43].decode() for line in (root / "session_index.jsonl").read_bytes().splitlines()]
     assert ids == sorted(ids)
     assert len(set(ids)) == 2
+
+
+def test_what_is_kept_of_a_deletion_is_small_whatever_was_deleted(tmp_path: Path) -> None:
+    path, count = tmp_path / "session_index.jsonl", 500
+    ids = clock.next_ids(0, clock.random_suffix(), 2 * count)[1]
+    saw = {"leaf_ids": ids[:20], "greatest": {}, "versions": {f"runs/{id}/status.json": id for id in ids[:20]}}
+    with path.open("wb") as file:
+        for number in range(count):
+            named = {"thread_id": f"t{number}", "thread_name": f"Thread {number}", "updated_at": 1, "rollout_path": None}
+            file.write(line_of({"id": ids[2 * number], **named}))
+            file.write(line_of({"id": ids[2 * number + 1], "type": "deleted", "thread_id": f"t{number}", **saw}))
+    for kind in (DeletionView, IndexView):
+        tracemalloc.start()
+        try:
+            view = read(kind, path)
+            gc.collect()
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert kept < count * 300
+        assert view.rows("t7") == [{"id": ids[15], "type": "deleted", "thread_id": "t7", **saw}]
+
+
+def test_no_name_is_kept_of_a_thread_that_was_deleted(store: Store, root: Path) -> None:
+    asked = store.threads._index
+    for number in range(9):
+        store.threads.create(f"t{number}", name=("One name", f"Name {number}")[number % 2])
+        store.threads.update(f"t{number}", name=f"Another {number}")
+    store.names.append("elsewhere", "Far away", 1)
+    assert store.names.path_of("one name") is None  # reads the names
+    for number in range(9):
+        store.threads.delete(f"t{number}")
+    view = asked._view
+    assert store.names.get("elsewhere") == "Far away"
+    assert asked._view is view  # the one view of names and deletions
+    assert (list(view.names), view.spoken, list(view._spoken_of)) == (["elsewhere"], {"far away": {"elsewhere"}}, ["elsewhere"])
+    assert len(view.deletions) == 9
+
+
+def test_a_thread_that_is_here_although_it_was_deleted_is_found_by_its_name(store: Store, root: Path) -> None:
+    store.threads.create("t", name="Fix the parser", rollout_path="/t", updated_at=9)
+    store.threads.create("u", name="Fix the parser", rollout_path="/u", updated_at=5)
+    with (root / "session_index.jsonl").open("ab") as file:  # as on another machine, before a merge
+        file.write(deletion(clock.new_id()))
+    again = Store.open(root, read_only=True)
+    assert list(again.threads._index.deletions()) == ["t"]
+    assert again.names.path_of("fix the parser") == "/t"
+
+
+def test_a_deletion_that_was_changed_in_its_place_is_told_once(store: Store, root: Path) -> None:
+    index, asked = root / "session_index.jsonl", store.threads._index
+    store.threads.create("t").delete()
+    (row,) = asked.deletions_of("t")
+    for _ in range(20):  # the end of the log stays
+        store.names.append("elsewhere", "x" * 400, 1)
+    asked.deletions()
+    other = row["id"][:-1] + ("1" if row["id"][-1] == "0" else "0")
+    index.write_bytes(index.read_bytes().replace(row["id"].encode(), other.encode(), 1))
+    with index.open("ab") as file:
+        file.write(name(clock.new_id()))
+    with pytest.raises(CorruptError, match=row["id"]):
+        asked.deletions_of("t")
+    assert [row["id"] for row in asked.deletions_of("t")] == [other]

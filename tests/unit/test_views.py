@@ -44,6 +44,18 @@ def test_of_more_views_than_are_kept_those_used_last_stay():
     assert views.get("b", UsageView) is not second
 
 
+def test_views_hold_no_more_of_logs_than_allowed_together(tmp_path: Path):
+    views = Views(size=1000)
+    for name, id in zip("abcdef", clock.next_ids(0, clock.random_suffix(), 6)[1], strict=True):
+        (tmp_path / name).write_bytes(line_of({"id": id, "type": "goal", "padding": "x" * 300}))
+        views.get(str(tmp_path / name), Counted).refresh()
+    assert [path[-1] for path in views._views] == ["d", "e", "f"]
+    (tmp_path / "f").write_bytes(b"x" * 5000 + b"\n")
+    views.get(str(tmp_path / "f"), Counted).refresh()  # one in use may hold more than all may
+    other = views.get(str(tmp_path / "d"), UsageView)
+    assert list(views._views.values()) == [other]
+
+
 def test_a_view_that_was_dropped_costs_no_memory():
     views = Views(1)
     gone = weakref.ref(views.get("a", UsageView))
