@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os.path
 from struct import Struct
 from typing import NamedTuple
 
-from fsstore import clock, codec, layout
+from fsstore import clock, codec
 from fsstore.disk import fs
 from fsstore.disk.folding import Unfit, View
-from fsstore.errors import CorruptError, InvalidNameError
+from fsstore.errors import CorruptError
 from fsstore.resources.lines import HEAD
 
 TYPE_CHECKING = False
@@ -34,12 +33,12 @@ class Noted(NamedTuple):
 class IndexView(View):
     """What the index says.
 
-    Deletions count for ever, so little is kept of each: what they saw is read again where it is asked for. Of a thread that
-    was deleted and is not here no name is kept: restoring it, or beginning another one, notes one again.
+    Deletions count for ever, so little is kept of each: what they saw is read again where it is asked for.
 
     Attributes:
         deletions: The deletions by thread id, oldest first, but of those that were taken back; packed, see `ids`.
-        names: What names a thread last, by thread id: the newest by `updated_at`, of one time the greater id.
+        names: What names a thread last since its last deletion, by thread id: the newest by `updated_at`, of one time the
+            greater id.
         spoken: The ids of the threads that ever had a name, by the name case-folded.
     """
 
@@ -52,7 +51,6 @@ class IndexView(View):
         self.deletions = {}
         self.names = {}
         self.spoken = {}
-        self._spoken_of: dict[str, list[str]] = {}
 
     def take(self, record: Object) -> None:
         """Keep a name or a deletion, or forget those deletions that were taken back."""
@@ -63,7 +61,7 @@ class IndexView(View):
             raise Unfit("bad-record", "it names no thread")
         if kind == "deleted":
             self.deletions[thread_id] = self.deletions.get(thread_id, b"") + _DELETION.pack(record["id"].encode(), *self.span)
-            self._forget_names(thread_id)
+            self.names.pop(thread_id, None)
             return
         if kind == "restored":
             self._take_back(thread_id, record.get("deletion_ids"))
@@ -75,31 +73,7 @@ class IndexView(View):
         if known is None or time >= known.updated_at:
             self.names[thread_id] = Noted(name, time, path)
         if name is not None:
-            self._speak(thread_id, name.casefold())
-
-    def _speak(self, thread_id: str, name: str) -> None:
-        ids = self.spoken.setdefault(name, set())
-        if thread_id not in ids:
-            ids.add(thread_id)
-            self._spoken_of.setdefault(thread_id, []).append(name)
-
-    def _forget_names(self, thread_id: str) -> None:
-        if self._is_here(thread_id):
-            return  # a deletion that was not finished, or saw another copy of it: its names count
-        self.names.pop(thread_id, None)
-        for name in self._spoken_of.pop(thread_id, ()):
-            self.spoken[name].remove(thread_id)
-            if not self.spoken[name]:
-                del self.spoken[name]
-
-    def _is_here(self, thread_id: str) -> bool:
-        if thread_id not in self.names:
-            return False
-        try:
-            name = layout.encode_name(thread_id)
-        except InvalidNameError:
-            return False
-        return fs.is_file(f"{os.path.dirname(self.path)}/{layout.THREADS}/{name}/{layout.META}")
+            self.spoken.setdefault(name.casefold(), set()).add(thread_id)
 
     def _take_back(self, thread_id: str, ids: Json) -> None:
         if not isinstance(ids, list):
