@@ -353,10 +353,9 @@ class Log:
         return self.path in self.root.tainted or fs.exists(self._taint, 0)
 
     def _set_taint(self, lock: Lock) -> None:
-        """Tell every writer that syncs of this file prove nothing any more (fsync(2): an error is reported once)."""
-        self.root.tainted.add(self.path)
-        with contextlib.suppress(OSError):  # a disk that fails may refuse this too; this process knows all the same
-            self.root.with_own_directories(lambda: fs.close(fs.open_lock(self._taint)))
+        """Tell every writer, those too that have the log open, that syncs of it prove nothing any more."""
+        self.root.taint(self.path)
+        with contextlib.suppress(OSError):  # a disk that fails may refuse this too
             lock.signal()
 
     def _clear_taint(self) -> None:

@@ -244,6 +244,12 @@ class Root:
         """Give the place of the mark which says that syncs of a log prove nothing; touches no disk."""
         return f"{self.path}/{layout.TAINTED}/{layout.taint_name(path.removeprefix(f'{self.path}/'))}"
 
+    def taint(self, path: str) -> None:
+        """Mark a log of which a sync failed: syncs of that file prove nothing any more (fsync(2): an error is told once)."""
+        self.tainted.add(path)
+        with contextlib.suppress(OSError):  # a disk that fails may refuse this too; this process knows all the same
+            self.with_own_directories(partial(self._make_mark, self.taint_path(path)))
+
     @contextlib.contextmanager
     def distrusted(self, *paths: str) -> Iterator[None]:
         """Mark logs as tainted meanwhile, and for good where this fails: whoever has one open copies it before he goes on."""
