@@ -153,12 +153,21 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[write(fd, view) :]
 
 
+def name_file(error: BaseException, path: str) -> None:
+    """Have an error of a call that knows only a descriptor (write(2), fdatasync(2)) name the file."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = path
+
+
 def append_synced(path: str, data: bytes) -> None:
     """Write bytes behind those of a file that is there, and sync it."""
     fd = open_log(path, create=False)
     try:
         write_all(fd, data)
         sync(fd)
+    except OSError as error:
+        name_file(error, path)
+        raise
     finally:
         close(fd)
 
@@ -244,8 +253,9 @@ def create_temp(path: str, data: bytes, *, synced: bool = True) -> None:
         write_all(fd, data)
         if synced:
             sync(fd)
-    except BaseException:
+    except BaseException as error:
         unlink(path)
+        name_file(error, path)
         raise
     finally:
         close(fd)
@@ -525,9 +535,10 @@ def replace_in(directory: int, name: str, temp: str, data: bytes, mode: int) -> 
         os.fchmod(fd, mode & RIGHTS)
         sync(fd)
         rename(temp, name, src_dir_fd=directory, dst_dir_fd=directory)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             unlink(temp, dir_fd=directory)
+        name_file(error, name)
         raise
     finally:
         close(fd)

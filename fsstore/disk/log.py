@@ -254,8 +254,7 @@ class Log:
             in_place = False
         except BaseException as error:
             self._cut_off(writer, written)
-            if isinstance(error, OSError) and error.filename is None:
-                error.filename = self.path  # write(2) knows only a descriptor
+            fs.name_file(error, self.path)
             raise
         if not in_place:
             self._cut_off(writer, written)

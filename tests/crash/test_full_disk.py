@@ -66,6 +66,8 @@ class Sweep:
                 self.refused += 1
                 if (type(error), error.errno) != (OSError, errno.ENOSPC):
                     yield f"refused with {error!r}"
+                if not error.filename:
+                    yield f"{error!r} names no file"
                 left = view(root)
                 if problems(root, operation) != found:
                     yield f"check finds {problems(root, operation)}"
