@@ -359,5 +359,6 @@ class Log:
 
     def _clear_taint(self) -> None:
         self.root.tainted.discard(self.path)
+        self.root.check_no_link(os.path.dirname(self._taint))
         with contextlib.suppress(FileNotFoundError):
             fs.unlink(self._taint)

@@ -40,7 +40,7 @@ class Moves:
         """
         root, temp = self._root, self._root.temp(new.directory)
         root.check_no_link(new.directory)
-        root.with_own_directories(lambda: fs.make_directory(temp))
+        root.with_own_directories(temp, fs.make_directory)
         try:
             self._fill(old, new, temp)
             if fs.names(new.directory):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 from contextlib import suppress
+from functools import partial
 
 from fsstore import clock, layout
 from fsstore.disk import document, fs
@@ -36,7 +37,8 @@ class Returns:
 
     def restore(self, entry: Trashed) -> None:
         """Bring an entry of the trash back; see `Trash.restore`."""
-        self._root.check_no_link(f"{self._root.path}/{entry.path}")
+        for path in (f"{self._root.path}/{entry.path}", self._place(entry)):
+            self._root.check_no_link(path)
         if entry.kind == "other":
             raise CorruptError(self._place(entry), "nothing that the store deleted")
         if entry.item_id is None:
@@ -92,7 +94,7 @@ class Returns:
         self._write(f"{place}/{layout.RUN}", self._copy(f"{place}/{layout.RUN}"), before)
         aside = self._root.temp(run)
         if left:
-            self._root.with_own_directories(lambda: fs.rename(run, aside))
+            self._root.with_own_directories(aside, partial(fs.rename, run))
         self._root.move_from_trash(run, entry.id)
         fs.remove_tree(aside)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fsstore import clock, layout
 from fsstore.disk import fs
 from fsstore.errors import NotFoundError
@@ -123,8 +125,9 @@ class Trash:
         return self._root.locks.together(locks)
 
     def _take_out(self, id: str) -> str:
-        temp = self._root.temp(id)
-        self._root.with_own_directories(lambda: fs.rename(f"{self._root.path}/{layout.TRASH}/{id}", temp))
+        temp, place = self._root.temp(id), f"{self._root.path}/{layout.TRASH}/{id}"
+        self._root.check_no_link(place)
+        self._root.with_own_directories(temp, partial(fs.rename, place))
         return temp
 
     def _delete(self, taken: list[str]) -> None:

@@ -179,7 +179,7 @@ def replace_in(directory: Path, name: str, data: bytes) -> None:
 def test_a_disk_that_fails_when_asked_for_a_directory_is_not_taken_for_a_file_in_the_way(tmp_path: Path, monkeypatch):
     (tmp_path / "a").mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(os, "lstat", faults.failing(errno.EIO))
+        patch.setattr(fs, "own_status", faults.failing(errno.EIO))
         with pytest.raises(OSError, match="Input/output error"):
             fs.make_directory(str(tmp_path / "a"))
 
