@@ -364,7 +364,7 @@ GOALS = [
         unsorted(spent, ledger_of, twice=True),
         leaves=frozenset(("unsorted", "duplicate-id", "conflicting-id")),
     ),
-    Operation("accrual to a tainted ledger", (spend,), tainted(spent, lambda desk: desk["t"].goal.usage._log)),
+    Operation("accrual to a tainted ledger", (spend,), tainted(spent, lambda desk: desk["t"].goal.usage._log._log)),
 ]
 CHECKPOINTS = [
     Operation("first checkpoint", (lambda desk: desk["t"].checkpoints.save("a", {"files": 3}),), thread),
