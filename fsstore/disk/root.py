@@ -172,8 +172,18 @@ class Root:
         """Give a fresh name for what will replace `path`."""
         return f"{self.path}/{layout.TMP}/{layout.temp_name(path, fs.host(), fs.pid(), fs.salt())}"
 
-    def replace(self, path: str, data: bytes, *, sync_directory: bool, synced: bool = True) -> None:
+    def replace(
+        self,
+        path: str,
+        data: bytes,
+        *,
+        sync_directory: bool,
+        synced: bool = True,
+        before: Callable[[], object] | None = None,
+    ) -> None:
         """Put a file in the place of `path`, whole, at one moment.
+
+        `before` is called when the disk has room for it; what it raises leaves the old file.
 
         On disk: A temporary file in `.fsstore/tmp`, synced unless it is to be a cache; then rename(2); then the directory is
             synced.
@@ -183,6 +193,8 @@ class Root:
             SyncFailedError: The directory could not be synced: the new file is there, but may not survive a power cut.
         """
         with self.replacement(path, data, synced=synced) as temp:
+            if before is not None:
+                before()
             fs.rename(temp, path)
         if sync_directory:
             self.sync_up(os.path.dirname(path))
