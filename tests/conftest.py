@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import processes
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -92,6 +93,12 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(root: Path) -> Store:
     return Store.open(root)
+
+
+@pytest.fixture(autouse=True)
+def _no_child_is_left_running(_every_store_is_whole: None):  # before that: a child may write still
+    yield
+    processes.kill_all()
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,8 @@ from typing import Any
 PATIENCE = 60.0
 
 _parent: Connection
+#: The children that nobody waited for yet.
+_running: set[Process] = set()
 
 
 class Process:
@@ -31,6 +33,7 @@ class Process:
         self._pipe, theirs = Pipe()
         command = [*under, sys.executable, __file__, str(theirs.fileno())]
         self._child = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+        _running.add(self)
         theirs.close()
         self.pid = self._child.pid
         self.tell((sys.path, function.__module__, function.__qualname__, args))
@@ -75,6 +78,7 @@ class Process:
             return self._child.wait(PATIENCE)
         finally:
             self._pipe.close()
+            _running.discard(self)
 
     def _receive(self) -> tuple[str, Any]:
         if not self._pipe.poll(PATIENCE):
@@ -90,6 +94,12 @@ class Process:
 def start(function: Callable[..., Any], *args: Any, under: tuple[str, ...] = ()) -> Process:
     """Start a module-level function with picklable arguments; `under` is a command that runs the child, such as strace."""
     return Process(function, args, under)
+
+
+def kill_all() -> None:
+    """Kill every child that a test left, so that what it does or leaves open is the matter of no later test."""
+    for child in list(_running):
+        child.kill()
 
 
 def run(function: Callable[..., Any], *args: Any, under: tuple[str, ...] = ()) -> Any:

@@ -59,7 +59,8 @@ class Collection:
         before = document.read_any(path)
         there = before is not None and before.get("deleted") is not True
         fields = change(self._checked(path, before, id) if before is not None and there else None)
-        self._root.make_directories(os.path.dirname(path))
+        if before is None:
+            self._root.make_directories(os.path.dirname(path))
         return self._write(path, {**fields, "id": id}, before, version)
 
     def create(

@@ -11,7 +11,7 @@ from fsstore.errors import CorruptError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from fsstore.codec import Json, Object
     from fsstore.disk.root import Root
@@ -93,6 +93,7 @@ def write(
     old: Object | None,
     version: str | None = None,
     created: str | None = None,
+    before: Callable[[], object] | None = None,
 ) -> Object:
     """Put a document in its place; give it as stored.
 
@@ -103,6 +104,7 @@ def write(
         old: What stands there now (`read_any`), or None for nothing.
         version: The id of this write, greater than that of `old`; minted where None.
         created: The id of the write that creates it; this one where None. Of use only where there is no document.
+        before: What is to be done first, but not where the disk has no room for the document.
 
     On disk: A temporary file, synced, renamed; its directory is synced too, but not by a creation at durability "process".
     Crash: The old document or the new one.
@@ -116,7 +118,7 @@ def write(
     if old is None or old.get("deleted") is True:
         versions["id"] = created or version
     stored = {**fields, VERSIONS: versions}
-    root.replace(path, codec.encode_document(stored), sync_directory=root.full or old is not None)
+    root.replace(path, codec.encode_document(stored), sync_directory=root.full or old is not None, before=before)
     return stored
 
 

@@ -86,7 +86,7 @@ def open_lock(path: str) -> int:
 
 def _own(path: str) -> None:
     """Give the owner's rights to a file, or a directory, that a process with such a umask made and did not come to open."""
-    mode = os.lstat(path).st_mode
+    mode = own_status(path).st_mode
     if _stat.S_ISREG(mode) or _stat.S_ISDIR(mode):
         os.chmod(path, 0o700 if _stat.S_ISDIR(mode) else 0o600)
 
@@ -153,12 +153,21 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[write(fd, view) :]
 
 
+def name_file(error: BaseException, path: str) -> None:
+    """Have an error of a call that knows only a descriptor (write(2), fdatasync(2)) name the file."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = path
+
+
 def append_synced(path: str, data: bytes) -> None:
     """Write bytes behind those of a file that is there, and sync it."""
     fd = open_log(path, create=False)
     try:
         write_all(fd, data)
         sync(fd)
+    except OSError as error:
+        name_file(error, path)
+        raise
     finally:
         close(fd)
 
@@ -192,7 +201,7 @@ def make_directory(path: str) -> bool:
     try:
         mkdir(path, 0o700)
     except FileExistsError:
-        mode = os.lstat(path).st_mode
+        mode = own_status(path).st_mode
         if _stat.S_ISLNK(mode):
             raise link_in_the_way(path) from None
         if not _stat.S_ISDIR(mode):
@@ -230,7 +239,7 @@ def check_no_link(path: str, above: str) -> None:
         at = path.find("/", at + 1)
         at = len(path) if at < 0 else at
         try:
-            if _stat.S_ISLNK(os.lstat(path[:at]).st_mode):
+            if _stat.S_ISLNK(own_status(path[:at]).st_mode):
                 raise link_in_the_way(path[:at])
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -244,8 +253,9 @@ def create_temp(path: str, data: bytes, *, synced: bool = True) -> None:
         write_all(fd, data)
         if synced:
             sync(fd)
-    except BaseException:
+    except BaseException as error:
         unlink(path)
+        name_file(error, path)
         raise
     finally:
         close(fd)
@@ -254,7 +264,7 @@ def create_temp(path: str, data: bytes, *, synced: bool = True) -> None:
 def is_directory(path: str) -> bool:
     """Say whether a real directory, no link to one, stands here."""
     try:
-        return _stat.S_ISDIR(os.lstat(path).st_mode)
+        return _stat.S_ISDIR(own_status(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
 
@@ -305,7 +315,7 @@ def walk(path: str) -> Iterator[tuple[str, os.stat_result]]:
     for name in names(path):
         entry = f"{path}/{name}"
         with contextlib.suppress(FileNotFoundError):  # gone since it was listed
-            status = os.lstat(entry)
+            status = own_status(entry)
             yield entry, status
             if _stat.S_ISDIR(status.st_mode):
                 yield from walk(entry)
@@ -318,7 +328,7 @@ def usage(path: str) -> tuple[int, int, int]:
     """
     size = disk = files = 0
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        for status in (os.lstat(path), *(status for _, status in walk(path))):
+        for status in (own_status(path), *(status for _, status in walk(path))):
             disk += status.st_blocks * 512  # stat(2): whatever the file system's own blocks are
             if not _stat.S_ISDIR(status.st_mode):
                 size += status.st_size
@@ -329,7 +339,7 @@ def usage(path: str) -> tuple[int, int, int]:
 def changed_at(path: str) -> float:
     """Give the time of an entry's last change (Unix seconds), now where nothing stands there."""
     try:
-        return os.lstat(path).st_ctime
+        return own_status(path).st_ctime
     except FileNotFoundError:
         return time.time()
 
@@ -525,9 +535,10 @@ def replace_in(directory: int, name: str, temp: str, data: bytes, mode: int) -> 
         os.fchmod(fd, mode & RIGHTS)
         sync(fd)
         rename(temp, name, src_dir_fd=directory, dst_dir_fd=directory)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             unlink(temp, dir_fd=directory)
+        name_file(error, name)
         raise
     finally:
         close(fd)

@@ -120,7 +120,7 @@ class Lock:
         if _lock is None:
             _load()
         if self.fd < 0:
-            self.fd = self._locks.restoring(lambda: fs.open_lock(self.path))
+            self.fd = self._locks.restoring(self.path, fs.open_lock)
             self._locks.opened(self)
         timeout = self._locks.timeout
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -140,7 +140,7 @@ class Lock:
     def signal(self) -> None:
         """Make every user of this lock see a new `generation`, those of this process the next time they take it."""
         self._looked = -LOOK
-        fd = fs.open_lock(self.path)
+        fd = self._locks.restoring(self.path, fs.open_lock)
         try:
             fs.write(fd, b"\n")
         finally:
@@ -216,7 +216,7 @@ class Locks:
         directory: str,
         timeout: float | None,
         limit: int,
-        restoring: Callable[[Callable[[], int]], int] = lambda call: call(),
+        restoring: Callable[[str, Callable[[str], int]], int] = lambda path, call: call(path),
     ) -> None:
         if timeout is not None and timeout < 0:
             raise ValueError(f"lock_timeout must be 0 or more seconds, or None to wait without end, not {timeout}")

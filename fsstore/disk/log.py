@@ -254,8 +254,7 @@ class Log:
             in_place = False
         except BaseException as error:
             self._cut_off(writer, written)
-            if isinstance(error, OSError) and error.filename is None:
-                error.filename = self.path  # write(2) knows only a descriptor
+            fs.name_file(error, self.path)
             raise
         if not in_place:
             self._cut_off(writer, written)
@@ -353,13 +352,13 @@ class Log:
         return self.path in self.root.tainted or fs.exists(self._taint, 0)
 
     def _set_taint(self, lock: Lock) -> None:
-        """Tell every writer that syncs of this file prove nothing any more (fsync(2): an error is reported once)."""
-        self.root.tainted.add(self.path)
-        with contextlib.suppress(OSError):  # a disk that fails may refuse this too; this process knows all the same
-            self.root.with_own_directories(lambda: fs.close(fs.open_lock(self._taint)))
+        """Tell every writer, those too that have the log open, that syncs of it prove nothing any more."""
+        self.root.taint(self.path)
+        with contextlib.suppress(OSError):  # a disk that fails may refuse this too
             lock.signal()
 
     def _clear_taint(self) -> None:
         self.root.tainted.discard(self.path)
+        self.root.check_no_link(os.path.dirname(self._taint))
         with contextlib.suppress(FileNotFoundError):
             fs.unlink(self._taint)

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from fsstore import codec
 from fsstore.disk import fs
 from fsstore.disk.follow import TAIL
+from fsstore.errors import SyncFailedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ def renew(
             where the caller holds it.
         whole: Whether `change` is given a last line without its newline, too; else it stays as it is, since somebody may be
             writing it still.
+
+    Raises:
+        SyncFailedError: The new file is in place, but the disk did not confirm it, or what somebody wrote meanwhile.
     """
     done = False
     while not done:
@@ -70,7 +74,11 @@ def _renew_from(
             return False
         known = data + _copy_appended(fd, len(data), temp)
         fs.rename(temp, path)
-        _copy_overtaken(fd, known, path)
+        try:
+            _copy_overtaken(fd, known, path)
+        except OSError as error:
+            root.taint(path)  # before the lock is let go: no writer may come in between
+            raise SyncFailedError(path, (), str(error), error.errno) from error
         root.sync_up(os.path.dirname(path))
     return True
 

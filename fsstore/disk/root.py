@@ -141,17 +141,19 @@ class Root:
         for name in (*layout.OWN_DIRECTORIES, layout.THREADS):
             fs.make_directory(f"{self.path}/{name}")
 
-    def with_own_directories(self, call: Callable[[], T]) -> T:
-        """Call; where that fails because `git clean -x` took the store's own directories, make them and call again."""
-        for name in layout.OWN_DIRECTORIES:
-            fs.check_no_link(f"{self.path}/{name}", self.path if name == layout.OWN else f"{self.path}/{layout.OWN}")
+    def with_own_directories(self, path: str, call: Callable[[str], T]) -> T:
+        """Call with a path below the store's own directories, through no symbolic link; see `check_no_link`.
+
+        Where that fails because `git clean -x` took these directories, they are made, and it is called again.
+        """
+        self.check_no_link(os.path.dirname(path))
         try:
-            return call()
+            return call(path)
         except FileNotFoundError:
             if not fs.is_file(f"{self.path}/{layout.FORMAT_FILE}"):
                 raise
             self.make_own_directories()
-            return call()
+            return call(path)
 
     def check_no_link(self, path: str) -> None:
         """Refuse to write where a symbolic link inside the store leads; above the root links are the user's own.
@@ -170,8 +172,18 @@ class Root:
         """Give a fresh name for what will replace `path`."""
         return f"{self.path}/{layout.TMP}/{layout.temp_name(path, fs.host(), fs.pid(), fs.salt())}"
 
-    def replace(self, path: str, data: bytes, *, sync_directory: bool, synced: bool = True) -> None:
+    def replace(
+        self,
+        path: str,
+        data: bytes,
+        *,
+        sync_directory: bool,
+        synced: bool = True,
+        before: Callable[[], object] | None = None,
+    ) -> None:
         """Put a file in the place of `path`, whole, at one moment.
+
+        `before` is called when the disk has room for it; what it raises leaves the old file.
 
         On disk: A temporary file in `.fsstore/tmp`, synced unless it is to be a cache; then rename(2); then the directory is
             synced.
@@ -181,6 +193,8 @@ class Root:
             SyncFailedError: The directory could not be synced: the new file is there, but may not survive a power cut.
         """
         with self.replacement(path, data, synced=synced) as temp:
+            if before is not None:
+                before()
             fs.rename(temp, path)
         if sync_directory:
             self.sync_up(os.path.dirname(path))
@@ -190,7 +204,7 @@ class Root:
         """Give a new file that is to be renamed to `path`, or unlinked; on any failure nothing is left of it."""
         self.check_no_link(os.path.dirname(path))
         temp = self.temp(path)
-        self.with_own_directories(lambda: fs.create_temp(temp, data, synced=synced))
+        self.with_own_directories(temp, partial(fs.create_temp, data=data, synced=synced))
         try:
             yield temp
         except BaseException:
@@ -205,7 +219,7 @@ class Root:
     def trash_place(self, path: str, deletion: str) -> str:
         """Make the place in the trash for what stands at a path; give it."""
         place = self.trash_path(path, deletion)
-        self.with_own_directories(lambda: self.make_directories(os.path.dirname(place)))
+        self.with_own_directories(os.path.dirname(place), self.make_directories)
         return place
 
     def quarantine(self, path: str, id: str, pieces: list[tuple[int, bytes, str]]) -> None:
@@ -217,7 +231,7 @@ class Root:
             pieces: The offset of each, its bytes, and why.
         """
         raw, about = (f"{self.path}/{place}" for place in layout.quarantine_paths(id))
-        self.with_own_directories(lambda: self.make_directories(os.path.dirname(raw)))
+        self.with_own_directories(os.path.dirname(raw), self.make_directories)
         said = [{"offset": offset, "length": len(data), "reason": reason} for offset, data, reason in pieces]
         below = path.removeprefix(f"{self.path}/")
         self.replace(about, codec.encode_document({"path": below, "pieces": said}), sync_directory=False)
@@ -244,12 +258,18 @@ class Root:
         """Give the place of the mark which says that syncs of a log prove nothing; touches no disk."""
         return f"{self.path}/{layout.TAINTED}/{layout.taint_name(path.removeprefix(f'{self.path}/'))}"
 
+    def taint(self, path: str) -> None:
+        """Mark a log of which a sync failed: syncs of that file prove nothing any more (fsync(2): an error is told once)."""
+        self.tainted.add(path)
+        with contextlib.suppress(OSError):  # a disk that fails may refuse this too; this process knows all the same
+            self.with_own_directories(self.taint_path(path), self._make_mark)
+
     @contextlib.contextmanager
     def distrusted(self, *paths: str) -> Iterator[None]:
         """Mark logs as tainted meanwhile, and for good where this fails: whoever has one open copies it before he goes on."""
         marks = [mark for mark in map(self.taint_path, paths) if not fs.exists(mark, 0)]
         for mark in marks:
-            self.with_own_directories(partial(self._make_mark, mark))
+            self.with_own_directories(mark, self._make_mark)
         yield
         for mark in marks:
             fs.unlink(mark)

@@ -10,6 +10,8 @@ from fsstore.disk import document, fs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fsstore.codec import Object
     from fsstore.disk.root import Root
     from fsstore.resources.deletions import Deletions
@@ -33,18 +35,21 @@ class Moves:
         seen = codec.encode_document(self._deletions.seen(thread))
         return {"id": thread.id, "seen": hashlib.sha256(seen).hexdigest()}
 
-    def copy(self, old: ThreadHandle, new: ThreadHandle) -> None:
+    def copy(self, old: ThreadHandle, new: ThreadHandle, note: Callable[[], object] | None) -> None:
         """Put a copy of a thread into the place of another id, where there is no thread.
 
-        On disk: All of it is made in `.fsstore/tmp` and synced; then the directory is renamed, and both above it are synced.
+        On disk: All of it is made in `.fsstore/tmp` and synced; then its name is noted, the directory is renamed, and both
+            above it are synced.
         """
         root, temp = self._root, self._root.temp(new.directory)
         root.check_no_link(new.directory)
-        root.with_own_directories(lambda: fs.make_directory(temp))
+        root.with_own_directories(temp, fs.make_directory)
         try:
             self._fill(old, new, temp)
             if fs.names(new.directory):
                 root.move_to_trash(new.directory, clock.new_id())  # what a creation left that was cut short
+            if note is not None:
+                note()
             fs.rename(temp, new.directory)
         except BaseException:
             fs.remove_tree(temp)

@@ -36,7 +36,8 @@ class Returns:
 
     def restore(self, entry: Trashed) -> None:
         """Bring an entry of the trash back; see `Trash.restore`."""
-        self._root.check_no_link(f"{self._root.path}/{entry.path}")
+        for path in (f"{self._root.path}/{entry.path}", self._place(entry)):
+            self._root.check_no_link(path)
         if entry.kind == "other":
             raise CorruptError(self._place(entry), "nothing that the store deleted")
         if entry.item_id is None:
@@ -46,7 +47,8 @@ class Returns:
         elif entry.kind == "workflow run":
             self._restore_run(entry, entry.item_id)
         else:
-            self._restore_document(entry, entry.item_id)
+            self._check_owner(entry)
+            self._restore_document(f"{self._root.path}/{entry.path}", self._place(entry), entry.kind, entry.item_id)
 
     def finish(self, deletion: str) -> Trashed:
         """Take back the deletion of a thread that stands in its place all the same; see `Trash.restore`.
@@ -84,26 +86,31 @@ class Returns:
 
     def _restore_run(self, entry: Trashed, id: str) -> None:
         run, place = f"{self._root.path}/{entry.path}", self._place(entry)
+        self._copy(f"{place}/{layout.RUN}")
+        if not document.is_there(f"{run}/{layout.RUN}") or fs.names(place) != [layout.RUN]:
+            self._restore_parts(run, place, id, entry.id)
+        self._restore_document(f"{run}/{layout.RUN}", f"{place}/{layout.RUN}", "workflow run", id)
+
+    def _restore_parts(self, run: str, place: str, id: str, deletion: str) -> None:
+        """Bring back the parts of a workflow run, which nobody sees before its run.json is back."""
         before = self._absent(f"{run}/{layout.RUN}", "workflow run", id)
         self._workflows.clear_parts(id)  # what the deletion did not come to move, it may be this one
-        left = fs.names(run)
-        if left not in ([], [layout.RUN]):
+        if fs.names(run) not in ([], [layout.RUN]):
             raise AlreadyExistsError("directory", run, "what is in it is not the store's: move it away")
-        self._write(f"{place}/{layout.RUN}", self._copy(f"{place}/{layout.RUN}"), before)
-        aside = self._root.temp(run)
-        if left:
-            self._root.with_own_directories(lambda: fs.rename(run, aside))
-        self._root.move_from_trash(run, entry.id)
-        fs.remove_tree(aside)
+        parts = [name for name in fs.names(place) if name != layout.RUN]
+        if parts:
+            self._root.make_directories(run)
+            deleted = {"deleted": True, "id": id, "restores": deletion}
+            document.write(self._root, f"{run}/{layout.RUN}", deleted, before)
+        for part in parts:
+            self._root.move_from_trash(f"{run}/{part}", deletion)
 
-    def _restore_document(self, entry: Trashed, id: str) -> None:
-        path, place = f"{self._root.path}/{entry.path}", self._place(entry)
-        self._check_owner(entry)
+    def _restore_document(self, path: str, place: str, kind: str, id: str) -> None:
         copy = self._copy(place)
         before = document.read_any(path)
         if before is None or before.get("deleted") is True or document.content(before) != document.content(copy):
             self._root.make_directories(os.path.dirname(path))
-            self._write(path, copy, self._absent(path, entry.kind, id))
+            self._write(path, copy, self._absent(path, kind, id))
             self._root.sync_up(os.path.dirname(path), always=True)
         fs.unlink(place)
         self._root.prune_trash(place)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
+from functools import partial
 
 from fsstore import clock, codec, layout
 from fsstore.disk import document, fs
@@ -174,7 +176,7 @@ class Threads:
         Raises:
             AlreadyExistsError: A thread has this id; nothing was changed.
 
-        On disk: The directory and its meta.json; before that a line in the session index where the thread has a name.
+        On disk: The directory and its meta.json; just before that a line in the session index where the thread has a name.
         Crash: The thread is there, or not.
         Concurrency: Of two creations of one id, one raises.
         """
@@ -264,10 +266,13 @@ class Threads:
             old = self._documents.get(id)
             if old is None and self._index.deletions_of(id):
                 raise ThreadNotFoundError(id)
-            self._index.note(id, name, updated_at, rollout_path)
+            note = partial(self._index.note, id, name, updated_at, rollout_path)
             if old is not None and updated_at >= _seconds(old.get("updated_at")):
                 paths = {} if rollout_path is None else {"rollout_path": rollout_path}
-                document.write(self._root, self._documents.path(id), _info({**old, "name": name, **paths}).over(old), old)
+                new = _info({**old, "name": name, **paths}).over(old)
+                document.write(self._root, self._documents.path(id), new, old, before=note)
+            else:
+                note()
 
     def note_again(self, id: str) -> None:
         """Note a thread's name where the session index lost it; that of a thread that is not there is no matter.
@@ -280,7 +285,7 @@ class Threads:
         with self._locked(thread):
             fields = self._documents.get(id)
             if fields is not None:
-                self._note(fields)
+                self._noting(fields)()
 
     def delete(self, id: str, *, only_if: Callable[[ThreadInfo], bool] | None = None) -> bool:
         """Move a thread to the trash, whole; say whether it was there.
@@ -328,9 +333,8 @@ class Threads:
                 raise ThreadNotFoundError(id)
             there = self._documents.get(new_id)
             if there is None:
-                if fields.get("name") is not None:
-                    self._note({**fields, "id": new_id})
-                self._moves.copy(old, new)
+                note = None if fields.get("name") is None else self._noting({**fields, "id": new_id})
+                self._moves.copy(old, new, note)
             elif there.get("moved_from") != self._moves.origin(old):
                 raise AlreadyExistsError("thread", new_id)
             self._deletions.delete(old)
@@ -362,21 +366,28 @@ class Threads:
         return self._root.locks.together((thread.place.stripe, self._index.lock))
 
     def _begin(self, thread: ThreadHandle, fields: Object, version: str | None) -> None:
-        if fields.get("name") is not None:
-            self._note(fields)
+        path = self._documents.path(thread.id)
+        note = None if fields.get("name") is None else self._noting(fields)
+        before = document.read_any(path)
         self._root.make_directories(thread.directory)
-        version = self._deletions.begin_after(thread, version)
-        self._documents.create(thread.id, fields, lambda: AlreadyExistsError("thread", thread.id), version)
+        try:
+            version = self._deletions.begin_after(thread, version)
+            document.write(self._root, path, fields, before, version, before=note)
+        except BaseException:
+            with suppress(OSError):  # what is in it stays
+                fs.rmdir(thread.directory)
+            raise
 
     def _replace(self, thread: ThreadHandle, old: Object, fields: Object) -> None:
-        if any(old.get(name) != fields.get(name) for name in ("name", "rollout_path")):
-            self._note(fields)
-        document.write(self._root, self._documents.path(thread.id), fields, old)
+        changed = any(old.get(name) != fields.get(name) for name in ("name", "rollout_path"))
+        note = self._noting(fields) if changed else None
+        document.write(self._root, self._documents.path(thread.id), fields, old, before=note)
 
-    def _note(self, fields: Object) -> None:
+    def _noting(self, fields: Object) -> Callable[[], object]:
+        """Give what notes in the session index what a thread is called."""
         name, rollout_path = fields.get("name"), fields.get("rollout_path")
         _check_texts(name=name, rollout_path=rollout_path)
-        self._index.note(fields["id"], name, _seconds(fields["updated_at"]), rollout_path)
+        return partial(self._index.note, fields["id"], name, _seconds(fields["updated_at"]), rollout_path)
 
 
 def _check_texts(**values: Json) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fsstore import clock, layout
 from fsstore.disk import fs
 from fsstore.errors import NotFoundError
@@ -74,7 +76,8 @@ class Trash:
             CorruptError: What is in the trash, or in the place, cannot be read; it stays as it is.
 
         On disk: A thread: its directory is renamed back, then a line in the session index takes the deletion back. A workflow
-            run: its directory is renamed back, run.json being a new version. Any other document: a new version of it.
+            run: the directories of its parts are renamed back, then run.json becomes a new version. Any other document: a
+            new version of it; then its copy in the trash goes.
         Crash: It is deleted, or it is back. A thread that was just coming back is put back into the trash by the next `open`,
             unless somebody wrote to it since. Done again, it is finished.
         Concurrency: Of two at once one raises `NotFoundError`.
@@ -123,8 +126,9 @@ class Trash:
         return self._root.locks.together(locks)
 
     def _take_out(self, id: str) -> str:
-        temp = self._root.temp(id)
-        self._root.with_own_directories(lambda: fs.rename(f"{self._root.path}/{layout.TRASH}/{id}", temp))
+        temp, place = self._root.temp(id), f"{self._root.path}/{layout.TRASH}/{id}"
+        self._root.check_no_link(place)
+        self._root.with_own_directories(temp, partial(fs.rename, place))
         return temp
 
     def _delete(self, taken: list[str]) -> None:

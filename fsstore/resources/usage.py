@@ -5,22 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from fsstore import clock, codec, layout
-from fsstore.disk import fs
-from fsstore.disk.folding import Unfit, View, ViewFold
-from fsstore.disk.log import Log
+from fsstore.disk.folding import Unfit, View
+from fsstore.resources.viewed_log import ViewedLog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar
 
     from fsstore.codec import Object
-    from fsstore.disk.log import Made
-    from fsstore.disk.writer import Writer
     from fsstore.resources.place import Place
     from fsstore.resources.views import Views
-
-    T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -78,28 +72,20 @@ class UsageView(View):
 class Usage:
     """The log `usage.jsonl` of one thread."""
 
-    __slots__ = ("_log", "_views", "path")
+    __slots__ = ("_log", "path")
 
     def __init__(self, place: Place, views: Views) -> None:
         self.path = place.path(layout.USAGE)
-        self._views = views
-        self._log = Log(place.root, self.path, place.stripe, place.meta, place.missing, lambda: ViewFold(self._view()))
-
-    def _view(self) -> UsageView:
-        return self._views.get(self.path, UsageView)
+        self._log = ViewedLog(place.root, self.path, place.stripe, place.meta, place.missing, views, UsageView)
 
     def sums(self, epoch: str) -> Sums:
         """Give what the accruals of an epoch come to; only what is new in the ledger is read."""
-        view = self._view()
-        with view.mutex:
-            view.refresh()
+        with self._log.reading() as view:
             return replace(view.epochs.get(epoch) or Sums())  # of its own: another thread may fold more in
 
     def costs(self) -> dict[str, float]:
         """Give what was paid, by model; only what is new in the ledger is read."""
-        view = self._view()
-        with view.mutex:
-            view.refresh()
+        with self._log.reading() as view:
             return dict(view.costs)
 
     def accrue_cost(self, model_id: str, cost: float) -> None:
@@ -114,14 +100,8 @@ class Usage:
         """
         if not isinstance(model_id, str) or type(cost) not in (int, float):
             raise ValueError(f"a cost is a number for a model, not {cost!r} for {model_id!r}")
-        fields = {"type": "cost", "model_id": model_id, "cost": cost, "at": clock.now()}
-        codec.check_json(fields, "the cost")
-
-        def make(writer: Writer) -> Made:
-            id = writer.mint()
-            return codec.encode_line({"id": id, **fields}), (id,)
-
-        self._log.append(make)
+        fields = self._log.checked({"type": "cost", "model_id": model_id, "cost": cost, "at": clock.now()})
+        self._log.append(lambda _: fields)
 
     def accrue(self, describe: Callable[[Callable[[str], Sums]], Object | None]) -> bool:
         """Append an accrual; say whether there was one.
@@ -135,14 +115,8 @@ class Usage:
         Concurrency: Accruals of several processes all count, each once.
         """
 
-        def make(writer: Writer) -> Made:
-            view = self._view()
-            with view.mutex:
-                view.follow(writer.fd, fs.fstat(writer.fd))
-                fields = describe(lambda epoch: view.epochs.get(epoch) or Sums())
-            if fields is None:
-                return b"", ()
-            id = writer.mint()
-            return codec.encode_line({"id": id, "type": "goal", **fields}), (id,)
+        def record(view: UsageView) -> Object | None:
+            fields = describe(lambda epoch: view.epochs.get(epoch) or Sums())
+            return None if fields is None else {"type": "goal", **fields}
 
-        return bool(self._log.append(make))
+        return bool(self._log.append(record))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os.path
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from fsstore import clock, layout
 from fsstore.disk import document, fs
 from fsstore.disk.collection import Collection
-from fsstore.errors import AlreadyExistsError, NotFoundError
+from fsstore.errors import AlreadyExistsError, CorruptError, NotFoundError
 from fsstore.records.workflows import BranchRun, ControlNodeRun, LeafRun, Part, TeacherCandidate, WorkflowRun
 from fsstore.resources.limits import checked_limit, first
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from fsstore.codec import Json, Object
     from fsstore.disk.lock import Lock
     from fsstore.disk.root import Root
-    from fsstore.errors import CorruptError
 
 R = TypeVar("R", bound=Part)
 
@@ -155,11 +155,26 @@ class Workflows:
 
     def clear_parts(self, id: str) -> None:
         """Move the parts of a run that is not there to the trash, beside it where it was deleted; the caller holds its lock."""
-        run = self._runs.path(id)
-        left = [part for part in _PARTS if fs.is_directory(f"{os.path.dirname(run)}/{part}")]
-        deletion = document.read_newest(run) or clock.new_id()
-        for part in left:
-            self._root.move_to_trash(f"{os.path.dirname(run)}/{part}", deletion)
+        run, other = self._runs.path(id), clock.new_id()
+        left = [path for part in _PARTS if fs.is_directory(path := f"{os.path.dirname(run)}/{part}")]
+        deletion = self._deletion(run) or other if left else other
+        for path in left:  # what a merge brought of parts that the deletion took along stands apart
+            self._root.move_to_trash(path, other if fs.names(self._root.trash_path(path, deletion)) else deletion)
+
+    def _deletion(self, run: str) -> str:
+        """Give the deletion to which the parts belong that stand beside a run.json which is not there; empty where none is."""
+        said = document.read_any(run)
+        if said is None:
+            return ""
+        if clock.is_id(said.get("restores")):
+            return str(said["restores"])
+        for deletion in reversed(fs.names(f"{self._root.path}/{layout.TRASH}")):
+            # Another machine may have deleted the run as well, and what it says of that may stand here now.
+            with suppress(CorruptError):
+                copy = document.read(self._root.trash_path(run, deletion))
+                if copy is not None and document.created(copy) == document.created(said):
+                    return deletion
+        return document.newest(said)
 
 
 class WorkflowHandle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from dataclasses import dataclass
 
 from fsstore.disk import fs
@@ -54,6 +55,7 @@ def gc(root: Root, *, dry_run: bool) -> list[Freed]:
 
 
 def _free(root: Root, find: Finder, path: str) -> bool:
+    root.check_no_link(os.path.dirname(path))
     lock = lock_of(root.path, path)
     with root.locks.together((lock,) if lock else ()):
         if lock and path not in find(root.path):

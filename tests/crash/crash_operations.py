@@ -364,7 +364,7 @@ GOALS = [
         unsorted(spent, ledger_of, twice=True),
         leaves=frozenset(("unsorted", "duplicate-id", "conflicting-id")),
     ),
-    Operation("accrual to a tainted ledger", (spend,), tainted(spent, lambda desk: desk["t"].goal.usage._log)),
+    Operation("accrual to a tainted ledger", (spend,), tainted(spent, lambda desk: desk["t"].goal.usage._log._log)),
 ]
 CHECKPOINTS = [
     Operation("first checkpoint", (lambda desk: desk["t"].checkpoints.save("a", {"files": 3}),), thread),
@@ -500,6 +500,12 @@ def restore(kind: str) -> Any:
     return step
 
 
+def restore_a_run_without_a_sync(desk: Desk) -> None:
+    other = Desk(desk.root, "process")
+    restore("workflow run")(other)
+    other.store.close()
+
+
 def finish_restoring(desk: Desk) -> None:
     (row,) = desk.store.threads._index.deletions_of("t") or [None]
     if row is not None:  # else it counts no more: it was taken back before
@@ -544,6 +550,12 @@ TRASH = [
     ),
     Operation(
         "restore a workflow run after an interrupted deletion", (restore("workflow run"),), half_deleted_trace, leaves=NO_RUN
+    ),
+    Operation(
+        "restore a workflow run without a sync where its directory is gone",
+        (restore_a_run_without_a_sync,),
+        placeless,
+        leaves=NO_RUN,
     ),
     Operation(
         "restore part of a workflow run",

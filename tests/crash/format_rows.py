@@ -47,7 +47,11 @@ ROWS = {
         "restore job",
         "restore part of a workflow run",
     ),
-    "restore a workflow run": ("restore workflow run", "restore a workflow run after an interrupted deletion"),
+    "restore a workflow run": (
+        "restore workflow run",
+        "restore a workflow run after an interrupted deletion",
+        "restore a workflow run without a sync where its directory is gone",
+    ),
     "empty the trash": ("empty the trash",),
     "collect what serves nobody": ("collect what serves nobody",),
     "give a thread another id": ("rename a session", "rename a session to a deleted key"),

@@ -89,7 +89,7 @@ NEEDED = {
     "copy_to_trash 2 above": "delete checkpoint",
     "move_to_trash 1 above": "delete thread",
     "move_to_trash 2 directory": "delete thread",
-    "move_from_trash 1 above": "restore what stood in directories that are gone",
+    "move_from_trash 1 above": "restore a workflow run without a sync where its directory is gone",
     "move_from_trash 2 directory": "restore thread",
     "_delete 1 directory": "empty the trash",
     "_fill 1 file": "rename a session",

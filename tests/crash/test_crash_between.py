@@ -70,7 +70,7 @@ def change_goal(store: Store) -> None:
 
 
 def rewrite_ledger(store: Store) -> None:
-    fs.close(fs.open_lock(store.thread("t").goal.usage._log._taint))
+    fs.close(fs.open_lock(store.thread("t").goal.usage._log._log._taint))
     spend(store)
 
 

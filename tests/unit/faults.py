@@ -24,6 +24,7 @@ PLAIN_CALLS = [
     "write",
     "seek",
     "stat",
+    "own_status",
     "fstat",
     "exists",
     "truncate",

@@ -617,10 +617,39 @@ def test_when_the_rewrite_fails_too_nothing_is_acknowledged_and_nothing_lost(thr
     assert faults.is_chain(list(thread.messages))
 
 
+@pytest.mark.parametrize("renewed", ["compact", "sort"])
+def test_a_failed_sync_of_what_came_in_during_a_renewal_is_treated_the_same(store, root, monkeypatch, renewed: str):
+    messages = store.threads.create("t").messages
+    first, second = (messages.append("user", text) for text in ("one", "two"))
+    log = Path(messages.path)
+    if renewed == "compact":
+        messages.remove(second.id)
+    else:
+        faults.replace(log, b"".join(reversed(log.read_bytes().splitlines(keepends=True))))
+    fields = {"id": clock.new_id(), "parent_id": first.id, "role": "user", "content": "by hand", "created_at": 1}
+
+    def rename_beside_a_stranger(real: Callable[..., None], *paths: str) -> None:
+        with log.open("ab") as file:  # without the lock
+            file.write(codec.encode_line(fields))
+        real(*paths)
+        faults.fail_once(monkeypatch, "sync")
+
+    faults.once(monkeypatch, "rename", rename_beside_a_stranger)
+    with pytest.raises(SyncFailedError) as raised:
+        messages.compact() if renewed == "compact" else messages.append("user", "refused")
+    assert (raised.value.errno, raised.value.path, raised.value.ids) == (errno.EIO, str(log), ())
+    assert len(taints(root)) == 1
+    before = inode(store.thread("t"))
+    assert processes.run(children.append, str(root), "t", "three")
+    assert inode(store.thread("t")) != before  # whatever the disk drops of the file before, it is not this one
+    assert taints(root) == []
+    assert faults.texts(store) == ["one", *["two"] * (renewed == "sort"), "by hand", "three"]
+
+
 def test_a_failed_sync_of_the_session_index_is_treated_the_same(store: Store, root: Path, monkeypatch):
     store.threads.create("a", name="first")
     before = os.stat(root / layout.INDEX).st_ino
-    faults.fail_once(monkeypatch, "sync")
+    faults.once(monkeypatch, "sync", lambda real, fd: real(fd) or faults.fail_once(monkeypatch, "sync"))  # after meta.json's
     with pytest.raises(SyncFailedError):
         store.threads.create("b", name="second")
     assert store.threads.get("b") is None

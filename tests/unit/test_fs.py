@@ -154,10 +154,32 @@ def test_a_temporary_file_that_could_not_be_written_is_not_left(tmp_path: Path, 
     assert faults.open_files() == before
 
 
+@pytest.mark.parametrize("call", ["write", "sync"])
+def test_what_the_disk_refuses_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str):
+    (tmp_path / "log").touch()
+    for path, write in (
+        (str(tmp_path / "new"), fs.create_temp),
+        (str(tmp_path / "log"), fs.append_synced),
+        ("relative", lambda name, data: replace_in(tmp_path, name, data)),
+    ):
+        faults.fail_once(monkeypatch, call, errno.ENOSPC)
+        with pytest.raises(OSError, match="No space left") as raised:
+            write(path, b"x")
+        assert raised.value.filename == path
+
+
+def replace_in(directory: Path, name: str, data: bytes) -> None:
+    fd = fs.open_directory(str(directory))
+    try:
+        fs.replace_in(fd, name, "temp", data, 0o600)
+    finally:
+        fs.close(fd)
+
+
 def test_a_disk_that_fails_when_asked_for_a_directory_is_not_taken_for_a_file_in_the_way(tmp_path: Path, monkeypatch):
     (tmp_path / "a").mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(os, "lstat", faults.failing(errno.EIO))
+        patch.setattr(fs, "own_status", faults.failing(errno.EIO))
         with pytest.raises(OSError, match="Input/output error"):
             fs.make_directory(str(tmp_path / "a"))
 

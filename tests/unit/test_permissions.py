@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import everything
+import faults
 import pytest
 
-from fsstore import DynamicToolRecord, JobStateRecord, RecipeSnapshot, Store, StoreError
+from fsstore import DynamicToolRecord, JobStateRecord, RecipeSnapshot, Store, StoreError, SyncFailedError, layout
 from fsstore.disk import fs
 
 NOBODY = 65534
@@ -249,3 +250,47 @@ def test_nothing_is_written_where_a_link_inside_the_store_leads(filled: Path, tm
         errors = [str(error)]
     assert taken(outside) == before
     assert errors or not path.is_symlink(), "the link is there, and nobody was told"
+
+
+def led_outside(root: Path, below: str) -> Path:
+    """Move a directory out of the store, and put a link to it in its place; give where it is now."""
+    outside = root.parent / "outside"
+    (root / below).rename(outside)
+    (root / below).symlink_to(outside)
+    return outside
+
+
+@pytest.mark.damaged
+def test_a_mark_is_not_taken_away_through_a_link(store: Store, root: Path):
+    store.threads.create("t").messages.append("user", "x")
+    store.close()
+    (root / ".fsstore/tainted/threads,t,messages.jsonl").touch()
+    outside = led_outside(root, ".fsstore/tainted")
+    before = taken(outside)
+    with pytest.raises(OSError, match="a symbolic link stands in the way"):
+        store.thread("t").messages.append("user", "y")
+    assert taken(outside) == before
+
+
+@pytest.mark.damaged
+def test_no_signal_is_given_through_a_link(store: Store, root: Path, monkeypatch: pytest.MonkeyPatch):
+    messages = store.threads.create("t").messages
+    messages.append("user", "x")
+    outside = led_outside(root, ".fsstore/locks")
+    before = taken(outside)
+    faults.fail_once(monkeypatch, "sync")
+    with pytest.raises(SyncFailedError):
+        messages.append("user", "y")
+    assert taken(outside) == before
+
+
+@pytest.mark.damaged
+def test_what_dead_writers_left_is_not_swept_through_a_link(store: Store, root: Path):
+    (root / ".fsstore/tmp" / layout.temp_name("x", fs.host(), 1 << 30, fs.salt())).touch()
+    outside = led_outside(root, ".fsstore/tmp")
+    before = taken(outside)
+    with pytest.raises(OSError, match="a symbolic link stands in the way"):
+        store.gc()
+    with pytest.raises(OSError, match="a symbolic link stands in the way"):
+        Store.open(root)
+    assert taken(outside) == before

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import faults
@@ -21,12 +22,16 @@ SETTLED = 0.1
 NEVER = 1 << 62
 #: Names that kernels and C libraries give to the same call.
 GENERAL = {
-    **dict.fromkeys(("fstat", "newfstat", "newfstatat", "stat", "statx"), "stat"),
+    **dict.fromkeys(("fstat", "lstat", "newfstat", "newfstatat", "stat", "statx"), "stat"),
     **dict.fromkeys(("access", "faccessat", "faccessat2"), "access"),
     "openat": "open",
     "pread64": "pread",
     "_llseek": "lseek",
+    "renameat": "rename",
+    "renameat2": "rename",
 }
+#: What it takes to make an id and the name of a temporary file; some kernels give random bytes without a call.
+OF_A_NAME = ("getrandom", "uname", "getpid")
 
 
 def warm(root: str, durability: str) -> Store:
@@ -148,8 +153,9 @@ def test_a_warm_saving_replaces_one_file_and_looks_at_no_other(root: Path, monke
         calls = recently_used(store, monkeypatch)
         store.thread("t").checkpoints.save("latest", 3)
         directories = 4 if durability == "full" else 1  # up to the root
-        found = ["stat", *READ, "mkdir", "stat"]  # the thread, the old state, whether anybody wrote another one since
-        assert calls.names() == [*found, *REPLACE, *SYNC_DIRECTORY * directories, "stat"]
+        found = ["stat", *READ, "stat"]  # the thread, the old state, whether anybody wrote another one since
+        links = ["own_status"] * 5  # threads/t/checkpoints and .fsstore/tmp: none of them may be one
+        assert calls.names() == [*found, *links, *REPLACE, *SYNC_DIRECTORY * directories, "stat"]
 
 
 def test_the_newest_checkpoint_is_found_by_the_ends_of_all(root: Path, monkeypatch: pytest.MonkeyPatch):
@@ -196,7 +202,10 @@ def traced(root: str, durability: str, what: str) -> None:
     """Do one thing between two calls that strace shows."""
     store = warm(root, durability)
     messages = store.thread("t").messages
+    save = partial(store.thread("t").checkpoints.save, "latest")
     items = [{"role": "user", "content": number} for number in range(100)]
+    if what == "save":
+        save("old")
     if what == "tail":
         messages.extend([{"role": "user", "content": "x" * 100}] * 5_000)
         store.close()
@@ -205,6 +214,7 @@ def traced(root: str, durability: str, what: str) -> None:
         "append": lambda: messages.append("user", "x"),
         "extend": lambda: messages.extend(items),
         "tail": lambda: messages.branch(50),
+        "save": lambda: save("new"),
     }
     lock.LOOK = NEVER
     for mark in ("begin", "end"):
@@ -238,6 +248,14 @@ def seen_by_the_kernel(root: Path, durability: str, what: str) -> list[str]:
 )
 def test_the_kernel_sees_no_other_calls_of_a_warm_append(root: Path, durability: str, expected: str, what: str):
     assert " ".join(seen_by_the_kernel(root, durability, what)) == expected
+
+
+@pytest.mark.parametrize(("durability", "directories"), [("process", 1), ("full", 4)])
+def test_the_kernel_sees_no_other_calls_of_a_warm_saving(root: Path, durability: str, directories: int):
+    seen = [name for name in seen_by_the_kernel(root, durability, "save") if name not in OF_A_NAME]
+    links = "stat stat stat stat stat"  # threads/t/checkpoints and .fsstore/tmp: none of them may be one
+    replaced = "open fchmod write fdatasync close rename" + " open fsync close" * directories
+    assert " ".join(seen) == f"flock stat open stat stat pread close stat {links} {replaced} stat flock"
 
 
 def test_the_kernel_sees_no_other_calls_of_a_tail_read(root: Path):

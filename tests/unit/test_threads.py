@@ -660,3 +660,23 @@ def test_handles_are_made_without_number_and_stay_the_same_thread(store: Store):
     first.messages.append("user", "x")
     store.thread("0").messages.append("user", "y")
     assert faults.texts(store, "0") == ["x", "y"]
+
+
+@pytest.mark.parametrize("call", ["write", "sync"])
+def test_what_finds_no_room_for_the_thread_notes_no_name(store: Store, root: Path, monkeypatch: pytest.MonkeyPatch, call: str):
+    store.threads.create("t", name="old")
+    index = (root / layout.INDEX).read_bytes()
+    for write in (
+        lambda: store.threads.create("new", name="new"),
+        lambda: store.threads.put(ThreadInfo(id="new", name="new")),
+        lambda: store.threads.put(ThreadInfo(id="t", name="new")),
+        lambda: store.threads.update("t", name="new"),
+        lambda: store.thread("t").rename("new"),
+        lambda: store.threads.move("t", "new"),
+    ):
+        faults.fail_once(monkeypatch, call, errno.ENOSPC)
+        with pytest.raises(OSError, match="No space left on device"):
+            write()
+        assert (root / layout.INDEX).read_bytes() == index
+        assert os.listdir(root / layout.THREADS) == ["t"]
+    assert store.names.get_all(["t", "new"]) == {"t": "old", "new": None}

@@ -507,6 +507,123 @@ def test_parts_that_a_deletion_did_not_move_join_their_run_in_the_trash(store: S
     assert second.kind == "workflow run"
 
 
+def steps_of(monkeypatch: pytest.MonkeyPatch, root: Path, do: Callable[[], object]) -> list[Path]:
+    """Do something; give copies of the store, one as it was before each call that changes it."""
+    copies: list[Path] = []
+
+    def copied(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **more: Any) -> Any:
+            copies.append(root.parent / f"step-{len(copies)}")
+            shutil.copytree(root, copies[-1])
+            return real(*args, **more)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("rename", "unlink", "mkdir", "rmdir"):
+            patch.setattr(fs, name, copied(getattr(fs, name)))
+        do()
+    return copies
+
+
+def test_a_workflow_run_comes_back_as_it_was_wherever_its_restoration_meets_a_merge(
+    store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What is not there when somebody merges comes from the other machine as that has it, older."""
+    run = trace(store)
+    shutil.copytree(root, root.parent / "older")
+    run.update(goal="newer")
+    run.branches.update("b", status="done")
+    before = parts(store)
+    run.delete()
+    entry = store.trash.recent(1)[0]
+    for place in steps_of(monkeypatch, root, lambda: store.trash.restore(entry.id)):
+        copy = Store.open(place)
+        merged_with(place, root.parent / "older")
+        if copy.workflows.get("w") is None or any(one.id == entry.id for one in copy.trash):
+            copy.trash.restore(entry.id)
+        assert parts(copy) == before
+        assert entry.id not in {one.id for one in copy.trash if one.kind == "workflow run"}
+
+
+def merged_with(root: Path, other: Path) -> None:
+    """Take from another copy of the workflow runs what is missing."""
+    for path in (one for one in sorted((other / "workflows").rglob("*")) if one.is_file()):
+        place = root / path.relative_to(other)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.exists():
+            shutil.copyfile(path, place)
+
+
+def test_a_run_whose_parts_a_merge_brought_back_can_be_begun_again_and_comes_back(store: Store, root: Path):
+    trace(store)
+    before = parts(store)
+    shutil.copytree(root, root.parent / "older")
+    for _ in range(2):
+        store.workflows.delete("w")
+        entry = store.trash.recent(1)[0]
+        merged_with(root, root.parent / "older")
+        store.trash.restore(entry.id)
+        assert parts(store) == before
+    store.workflows.delete("w")
+    merged_with(root, root.parent / "older")
+    store.workflows.create("other", id="w")
+    assert parts(store)[1:] == [[], [], [], []]
+
+
+def test_an_older_deletion_that_died_coming_back_keeps_its_own_parts(store: Store, root: Path, monkeypatch: pytest.MonkeyPatch):
+    trace(store)
+    before = parts(store)
+    store.workflows.delete("w")
+    store.workflows.create("other", id="w").leaves.create("l", leaf_id="x")
+    other = parts(store)
+    store.workflows.delete("w")
+    second, first, _ = store.trash
+    for place in steps_of(monkeypatch, root, lambda: store.trash.restore(first.id)):
+        copy = Store.open(place)
+        if any(one.id == first.id for one in copy.trash):
+            copy.trash.restore(first.id)
+        assert parts(copy) == before
+        copy.workflows.delete("w")
+        copy.trash.restore(second.id)
+        assert parts(copy) == other
+
+
+def test_what_a_deletion_did_not_move_joins_it_although_another_machine_deleted_the_run_too(
+    store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    trace(store)
+    before = parts(store)
+    shutil.copytree(root, root.parent / "other")
+    with monkeypatch.context() as patch:
+        real, left = fs.rename, [1, 2, 3]  # a copy, what run.json becomes, and one directory of parts
+        patch.setattr(fs, "rename", lambda *paths: real(*paths) if left and left.pop() else refuse())
+        with pytest.raises(OSError, match="refused"):
+            store.workflows.delete("w")
+    entry = store.trash.recent(1)[0]
+    with Store.open(root.parent / "other") as other:
+        other.workflows.delete("w")
+    shutil.copyfile(root.parent / "other/workflows/w/run.json", root / "workflows/w/run.json")
+    store.trash.restore(entry.id)
+    assert parts(store) == before
+
+
+def test_the_parts_of_a_run_join_no_deletion_of_another_run_of_its_id(store: Store, root: Path):
+    trace(store)
+    store.workflows.delete("w")
+    store.workflows.create("other", id="w")
+    other = parts(store)
+    store.workflows.delete("w")
+    second, first, _ = store.trash
+    store.trash.restore(first.id)
+    shutil.copytree(root, root.parent / "other")
+    with Store.open(root.parent / "other") as machine:
+        machine.workflows.delete("w")
+    shutil.copyfile(root.parent / "other/workflows/w/run.json", root / "workflows/w/run.json")
+    store.trash.restore(second.id)
+    assert parts(store) == other
+
+
 def test_what_is_not_the_stores_is_not_moved_for_a_workflow_run(store: Store, root: Path):
     trace(store)
     store.workflows.delete("w")
