@@ -7,7 +7,7 @@ import sys
 from functools import cached_property
 
 from fsstore import codec, layout
-from fsstore.disk import fs
+from fsstore.disk import fs, machine, trees
 from fsstore.disk.root import Root
 from fsstore.errors import FormatError
 from fsstore.resources.indexes import Indexes
@@ -310,13 +310,13 @@ def _sync_above(path: str) -> None:
 
 def _sweep(path: str) -> None:
     """Delete what dead writers of this machine left in `.fsstore/tmp`."""
-    host = layout.temp_host(fs.host())
+    host = layout.temp_host(machine.host())
     for name in fs.names(f"{path}/{layout.TMP}"):
         made_by = layout.parse_temp_name(name)
-        if made_by and made_by[0] == host and not fs.is_running(made_by[1]):
+        if made_by and made_by[0] == host and not machine.is_running(made_by[1]):
             left = f"{path}/{layout.TMP}/{name}"
             if fs.is_directory(left):
-                fs.remove_tree(left)
+                trees.remove_tree(left)
                 continue
             try:
                 fs.unlink(left)

@@ -1,4 +1,4 @@
-"""The one door to the operating system: every system call of the store is made here, and nothing else is.
+"""The one door to the file system: every system call on a file or directory is made here, and nothing else is.
 
 Plain calls are the system's own under a name that says what they are for; a test replaces them here to count, record or
 fail them, so other modules must call them as attributes of this module.
@@ -11,22 +11,15 @@ import errno
 import fcntl
 import io
 import os
-import re
 import stat as _stat
 import sys
 import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import BinaryIO
 
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW
-#: File systems of which the kernel keeps the only cache, so that a descriptor held open cannot go stale.
-LOCAL_FILE_SYSTEMS = frozenset(
-    ("ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "ramfs", "overlay", "zfs", "f2fs", "bcachefs", "vfat", "exfat", "ntfs3")
-)
-
 #: Up to so many bytes are read at once; a buffered reader costs more to make.
 _SMALL = 1 << 16
 
@@ -283,11 +276,6 @@ def make_private(path: str) -> None:
         close(fd)
 
 
-def pause(seconds: float) -> None:
-    """Let some time go by."""
-    time.sleep(seconds)
-
-
 def leads_to_directory(path: str) -> bool:
     """Say whether a directory, or a link to one, stands here."""
     return os.path.isdir(path)
@@ -310,152 +298,12 @@ def names(path: str) -> list[str]:
         return []
 
 
-def walk(path: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Give every entry below a directory with its own (not a link's target's) status, parents first, sorted."""
-    for name in names(path):
-        entry = f"{path}/{name}"
-        with contextlib.suppress(FileNotFoundError):  # gone since it was listed
-            status = own_status(entry)
-            yield entry, status
-            if _stat.S_ISDIR(status.st_mode):
-                yield from walk(entry)
-
-
-def usage(path: str) -> tuple[int, int, int]:
-    """Give the bytes in files at and below a path, the bytes that they and their directories take, and how many files.
-
-    Nothing where nothing stands there; of a link its own.
-    """
-    size = disk = files = 0
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        for status in (own_status(path), *(status for _, status in walk(path))):
-            disk += status.st_blocks * 512  # stat(2): whatever the file system's own blocks are
-            if not _stat.S_ISDIR(status.st_mode):
-                size += status.st_size
-                files += 1
-    return size, disk, files
-
-
 def changed_at(path: str) -> float:
     """Give the time of an entry's last change (Unix seconds), now where nothing stands there."""
     try:
         return own_status(path).st_ctime
     except FileNotFoundError:
         return time.time()
-
-
-def remove_empty(path: str) -> bool:
-    """Delete a directory unless something is in it; say whether it went."""
-    try:
-        rmdir(path)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
-            return False
-        raise
-    return True
-
-
-def discard(path: str) -> bool:
-    """Delete a file, a link, or a directory with all in it; say whether it was there."""
-    try:
-        unlink(path)
-    except FileNotFoundError:
-        return False
-    except (IsADirectoryError, PermissionError):  # POSIX lets unlink(2) say either of a directory
-        remove_tree(path)
-    return True
-
-
-def remove_tree(path: str) -> None:
-    """Delete a directory and all in it; what somebody else deletes meanwhile is no error."""
-    with contextlib.suppress(FileNotFoundError):
-        for entry, status in reversed(list(walk(path))):
-            if _stat.S_ISDIR(status.st_mode):
-                rmdir(entry)
-            else:
-                unlink(entry)
-        rmdir(path)
-
-
-def host() -> str:
-    """Give this machine's name."""
-    return os.uname().nodename or "localhost"
-
-
-def pid() -> int:
-    """Give this process's id."""
-    return os.getpid()
-
-
-def is_running(pid: int) -> bool:
-    """Say whether a process of this machine exists (kill(2), signal 0)."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def salt() -> str:
-    """Give 16 hexadecimal digits that nobody else has."""
-    return os.urandom(8).hex()
-
-
-def after_fork(call: object) -> None:
-    """Have `call` called in every forked child (os.register_at_fork)."""
-    os.register_at_fork(after_in_child=call)  # type: ignore[arg-type]  # any callable without arguments
-
-
-def lock_holder(fd: int) -> str | None:
-    """Name the process that holds a lock on an open file, where the system knows it (proc_locks(5))."""
-    status = fstat(fd)
-    wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    try:
-        table = read_pseudo_file("/proc/locks")
-    except OSError:
-        return None
-    for row in table.splitlines():
-        words = row.split()
-        if len(words) > 5 and words[1] == "FLOCK" and words[5] == wanted:
-            return _describe(int(words[4]))
-    return None
-
-
-def _describe(pid: int) -> str | None:
-    if pid <= 0:  # a process of another container
-        return None
-    try:
-        command = read_pseudo_file(f"/proc/{pid}/comm").strip()
-    except OSError:
-        return f"process {pid}"
-    return f"process {pid} ({command})"
-
-
-def read_pseudo_file(path: str) -> str:
-    """Give the text of a file that the kernel makes up (their size reads as 0)."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
-
-
-def is_local(path: str) -> bool:
-    """Say whether a directory is known to lie on a local file system (proc_pid_mountinfo(5)).
-
-    Where the system does not tell (macOS), it is not known, and the store takes the careful way.
-    """
-    try:
-        table = read_pseudo_file("/proc/self/mountinfo")
-    except OSError:
-        return False
-    real = os.path.realpath(path) + "/"
-    best, kind = "", ""
-    for row in table.splitlines():
-        left, _, right = row.partition(" - ")
-        point = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), left.split()[4]).rstrip("/") + "/"
-        if real.startswith(point) and len(point) >= len(best):  # a later mount covers an earlier one
-            best, kind = point, right.split()[0]
-    return kind in LOCAL_FILE_SYSTEMS
 
 
 def contains(path: str, needles: tuple[bytes, ...], buffer: bytearray) -> bool:
@@ -479,11 +327,6 @@ def contains(path: str, needles: tuple[bytes, ...], buffer: bytearray) -> bool:
         return False
     finally:
         close(fd)
-
-
-def current_directory() -> str:
-    """Give this process's working directory."""
-    return os.getcwd()
 
 
 def real_path(path: str) -> str:

@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 
-from fsstore.disk import fs
+from fsstore.disk import fs, machine
 from fsstore.errors import LockTimeoutError
 
 TYPE_CHECKING = False
@@ -112,7 +112,7 @@ class Lock:
     def _wait_for_thread(self) -> None:
         timeout = self._locks.timeout
         if not self._mutex.acquire(timeout=-1 if timeout is None else timeout):
-            raise LockTimeoutError(self.path, timeout or 0.0, f"another thread of process {fs.pid()}")
+            raise LockTimeoutError(self.path, timeout or 0.0, f"another thread of process {machine.pid()}")
 
     def _take_slowly(self) -> None:
         """Open the file where it is not, and wait for it."""
@@ -126,7 +126,7 @@ class Lock:
         deadline = None if timeout is None else time.monotonic() + timeout
         while not _lock(self.fd, blocking=False):  # type: ignore[misc]  # _load has set it
             if deadline is not None and time.monotonic() >= deadline:
-                raise LockTimeoutError(self.path, timeout or 0.0, fs.lock_holder(self.fd))
+                raise LockTimeoutError(self.path, timeout or 0.0, machine.lock_holder(self.fd))
             time.sleep(POLL)
 
     def _look(self) -> None:
@@ -276,4 +276,4 @@ def _forget_all() -> None:
         locks.forget()
 
 
-fs.after_fork(_forget_all)
+machine.after_fork(_forget_all)

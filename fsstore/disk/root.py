@@ -9,7 +9,7 @@ import weakref
 from functools import partial
 
 from fsstore import codec, layout
-from fsstore.disk import fs
+from fsstore.disk import fs, machine
 from fsstore.disk.lock import Locks
 from fsstore.errors import ReadOnlyError, SyncFailedError
 
@@ -83,7 +83,7 @@ class Root:
     def local(self) -> bool:
         """Whether the directory is known to lie on a local file system."""
         if self._local is None:
-            self._local = fs.is_local(self.path)
+            self._local = machine.is_local(self.path)
         return self._local
 
     def check_writable(self) -> None:
@@ -170,7 +170,7 @@ class Root:
 
     def temp(self, path: str) -> str:
         """Give a fresh name for what will replace `path`."""
-        return f"{self.path}/{layout.TMP}/{layout.temp_name(path, fs.host(), fs.pid(), fs.salt())}"
+        return f"{self.path}/{layout.TMP}/{layout.temp_name(path, machine.host(), machine.pid(), machine.salt())}"
 
     def replace(
         self,
@@ -321,5 +321,5 @@ def _close_all() -> None:
         root.close()
 
 
-fs.after_fork(_forget_all)
+machine.after_fork(_forget_all)
 atexit.register(_close_all)  # a store that nobody closed keeps its stamps all the same

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os.path
 from contextlib import contextmanager
 
-from fsstore.disk import fs
+from fsstore.disk import fs, machine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class WorkDirectory:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
-        self.path = fs.real_path(os.fspath(path) if path is not None else fs.current_directory())
+        self.path = fs.real_path(os.fspath(path) if path is not None else machine.current_directory())
 
     def below(self, path: str | os.PathLike[str]) -> str:
         """Give a path, absolute or from the working directory, as it is below it when all links are followed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fsstore import clock, codec, layout
-from fsstore.disk import document, fs
+from fsstore.disk import document, fs, trees
 from fsstore.disk.folding import View
 from fsstore.disk.log import Log
 from fsstore.errors import CorruptError, InvalidNameError
@@ -134,7 +134,7 @@ class Deletions:
     def seen(self, thread: ThreadHandle) -> Object:
         """Give what a deletion has seen of a thread: its leaves, each log's greatest id, each document's version."""
         versions = {}
-        for path, _ in fs.walk(thread.directory):
+        for path, _ in trees.walk(thread.directory):
             if path.endswith(layout.DOCUMENT_SUFFIX):
                 try:
                     fields = document.read_any(path)

@@ -6,7 +6,7 @@ import os.path
 import stat as _stat
 
 from fsstore import clock, codec, layout
-from fsstore.disk import document, fs
+from fsstore.disk import document, fs, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Moves:
                 note()
             fs.rename(temp, new.directory)
         except BaseException:
-            fs.remove_tree(temp)
+            trees.remove_tree(temp)
             raise
         for place in (new.directory, temp):
             root.sync_up(os.path.dirname(place), always=True)
@@ -60,7 +60,7 @@ class Moves:
     def _fill(self, old: ThreadHandle, new: ThreadHandle, temp: str) -> None:
         after = self._deletions.version_after(new.id, None)
         directories = [temp]
-        for path, status in fs.walk(old.directory):
+        for path, status in trees.walk(old.directory):
             below = path.removeprefix(f"{old.directory}/")
             if _stat.S_ISDIR(status.st_mode):
                 directories.append(f"{temp}/{below}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from fsstore import clock, codec, layout
-from fsstore.disk import document, fs
+from fsstore.disk import document, machine
 from fsstore.disk.collection import Collection
 from fsstore.errors import (
     AlreadyExistsError,
@@ -315,7 +315,7 @@ class Steps:
 
 def _process(status: RunStatus | str) -> Object:
     """Give what `status.json` says of who works on a run: how `check` tells a run that its process left behind."""
-    return {"process": {"host": fs.host(), "pid": fs.pid()}} if status == RunStatus.IN_PROGRESS else {}
+    return {"process": {"host": machine.host(), "pid": machine.pid()}} if status == RunStatus.IN_PROGRESS else {}
 
 
 def _status(status: RunStatus | str) -> RunStatus | str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from fsstore import clock, layout
-from fsstore.disk import fs
+from fsstore.disk import fs, trees
 from fsstore.errors import NotFoundError
 from fsstore.resources.limits import checked_limit, first
 from fsstore.resources.returning import Returns
@@ -136,4 +136,4 @@ class Trash:
             fs.sync_directory(f"{self._root.path}/{layout.TMP}")
             fs.sync_directory(f"{self._root.path}/{layout.TRASH}")
         for path in taken:
-            fs.remove_tree(path)
+            trees.remove_tree(path)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from fsstore import clock, layout
-from fsstore.disk import document, fs
+from fsstore.disk import document, fs, trees
 from fsstore.errors import CorruptError, InvalidNameError
 
 TYPE_CHECKING = False
@@ -55,7 +55,7 @@ def describe(path: str, below: str, id: str) -> Trashed | None:
     """Say what stands at a path, that `id` deleted from its place below the root; None where no file is left of it."""
     sizes = []
     with suppress(FileNotFoundError):  # somebody brings it back just now
-        files = [fs.own_status(path), *(status for _, status in fs.walk(path))]
+        files = [fs.own_status(path), *(status for _, status in trees.walk(path))]
         sizes = [status.st_size for status in files if not _stat.S_ISDIR(status.st_mode)]
     if not sizes:
         return None

@@ -6,7 +6,7 @@ import os.path
 import stat as _stat
 
 from fsstore import layout
-from fsstore.disk import fs
+from fsstore.disk import fs, trees
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Image:
         """Read a directory; give the image, and the node of each inode."""
         image = cls()
         nodes = {inode_of(fs.stat(base)): BASE}
-        for path, status in fs.walk(base):
+        for path, status in trees.walk(base):
             if is_lock(path):
                 continue
             inode = inode_of(status)

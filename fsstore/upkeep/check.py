@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import partial
 
 from fsstore import codec, layout, tree
-from fsstore.disk import document, fs
+from fsstore.disk import document, fs, machine
 from fsstore.errors import CorruptError, FormatError, InvalidNameError
 from fsstore.records.enums import (
     JobStateStatus,
@@ -73,7 +73,7 @@ class _Check:
         if self._progress:
             self._progress(len(parts), len(parts))
         if again:
-            fs.pause(_SETTLED)
+            machine.pause(_SETTLED)
         for part, found in again:
             now = set(part())
             yield from (problem for problem in found if problem in now)
@@ -150,10 +150,10 @@ class _Check:
     def _abandoned(self, path: str, fields: Object) -> Iterator[Problem]:
         """See whether the process of a run in progress is gone."""
         worker = fields.get("process") if fields.get("status") == RunStatus.IN_PROGRESS else None
-        if not isinstance(worker, dict) or worker.get("host") != fs.host():
+        if not isinstance(worker, dict) or worker.get("host") != machine.host():
             return
         pid = worker.get("pid")
-        if type(pid) is int and 0 < pid < _PIDS and not fs.is_running(pid):
+        if type(pid) is int and 0 < pid < _PIDS and not machine.is_running(pid):
             yield self._problem(path, None, "abandoned-run", f"in progress, and process {pid} is gone")
 
     def _index(self, meta: str, fields: Object) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 from dataclasses import dataclass
 
-from fsstore.disk import fs
+from fsstore.disk import trees
 from fsstore.upkeep.leftovers import empty_directories, lock_of, lost_taints, stale_stamps, temporary
 
 TYPE_CHECKING = False
@@ -48,7 +48,7 @@ def gc(root: Root, *, dry_run: bool) -> list[Freed]:
     found = []
     for find, reason in _WHY:
         for path in list(find(root.path)):
-            size = fs.usage(path)[0]
+            size = trees.usage(path)[0]
             if dry_run or _free(root, find, path):
                 found.append(Freed(path=path.removeprefix(f"{root.path}/"), size=size, reason=reason))
     return found
@@ -61,4 +61,4 @@ def _free(root: Root, find: Finder, path: str) -> bool:
         if lock and path not in find(root.path):
             return False  # somebody uses it since
         # What came into a directory of the trash since is no litter.
-        return fs.remove_empty(path) if find is empty_directories else fs.discard(path)
+        return trees.remove_empty(path) if find is empty_directories else trees.discard(path)

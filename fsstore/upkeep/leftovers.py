@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 
 from fsstore import clock, layout
-from fsstore.disk import fs
+from fsstore.disk import fs, machine, trees
 from fsstore.resources import stamp
 
 TYPE_CHECKING = False
@@ -24,8 +24,8 @@ def temporary(root: str) -> Iterator[str]:
     for name in fs.names(f"{root}/{layout.TMP}"):
         path = f"{root}/{layout.TMP}/{name}"
         made_by = layout.parse_temp_name(name)
-        if made_by and made_by[0] == layout.temp_host(fs.host()):
-            if not fs.is_running(made_by[1]):
+        if made_by and made_by[0] == layout.temp_host(machine.host()):
+            if not machine.is_running(made_by[1]):
                 yield path
         elif clock.now() - fs.changed_at(path) > _OLD:
             yield path
@@ -56,7 +56,7 @@ def empty_directories(root: str) -> Iterator[str]:
     for deletion in fs.names(f"{root}/{layout.TRASH}"):
         top = f"{root}/{layout.TRASH}/{deletion}"
         if clock.is_id(deletion) and clock.now() - clock.seconds_of(deletion) > _OLD and fs.is_directory(top):
-            below = [path for path, _ in fs.walk(top)]
+            below = [path for path, _ in trees.walk(top)]
             if all(map(fs.is_directory, below)):
                 yield from (*reversed(below), top)
 

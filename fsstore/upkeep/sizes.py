@@ -6,7 +6,7 @@ import os.path
 from dataclasses import dataclass
 
 from fsstore import layout
-from fsstore.disk import document, fs
+from fsstore.disk import document, fs, trees
 from fsstore.errors import CorruptError, InvalidNameError
 
 
@@ -52,7 +52,7 @@ def sizes(root: str) -> list[Size]:
     """Give what each part of a store takes, the biggest first; see `Store.sizes`."""
     threads = [_thread(root, name) for name in fs.names(f"{root}/{layout.THREADS}")]
     wholes = [_size(layout.store_lock(os.path.basename(below)), root, below) for below in _WHOLES]
-    whole = fs.usage(root)
+    whole = trees.usage(root)
     told = [(one.size, one.disk, one.files) for one in (*threads, *wholes)]
     size, disk, files = (total - sum(parts) for total, parts in zip(whole, zip(*told, strict=True), strict=True))
     rest = Size(kind="other", path="", size=max(0, size), disk=max(0, disk), files=max(0, files))
@@ -61,7 +61,7 @@ def sizes(root: str) -> list[Size]:
 
 
 def _size(kind: str, root: str, below: str, **more: str | int | None) -> Size:
-    size, disk, files = fs.usage(f"{root}/{below}")
+    size, disk, files = trees.usage(f"{root}/{below}")
     return Size(kind=kind, path=below, size=size, disk=disk, files=files, **more)  # type: ignore[arg-type]  # its own fields
 
 
@@ -79,5 +79,5 @@ def _thread(root: str, name: str) -> Size:
         below,
         id=id if isinstance(id, str) else None,
         name=called if isinstance(called, str) else None,
-        messages=fs.usage(f"{root}/{below}/{layout.MESSAGES}")[0],
+        messages=trees.usage(f"{root}/{below}/{layout.MESSAGES}")[0],
     )

@@ -10,7 +10,7 @@ import pytest
 from command import Result, everything, fsstore, terminal
 
 from fsstore import JobStateRecord, Store, layout
-from fsstore.disk import fs
+from fsstore.disk import machine
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_rm_points_to_the_trash(store: Store) -> None:
 
 
 def test_gc_says_what_it_frees_the_files_of_dead_writers_included(store: Store) -> None:
-    left = Path(store.root, layout.TMP, layout.temp_name("x", fs.host(), 0x7FFFFFFF, "ab" * 8))
+    left = Path(store.root, layout.TMP, layout.temp_name("x", machine.host(), 0x7FFFFFFF, "ab" * 8))
     left.write_bytes(b"123")
     stale = Path(store.root, layout.CACHE, "t.stamp")
     stale.touch()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fsstore import JobStateRecord, Store, codec, layout
-from fsstore.disk import fs
+from fsstore.disk import fs, machine
 from fsstore.testing.crash_states import State, after_all
 from fsstore.testing.image import Image
 from fsstore.testing.trace import Recorder
@@ -255,11 +255,11 @@ def dead_pid() -> int:
 @contextmanager
 def as_a_dead_process() -> Iterator[None]:
     """What is done in here bears the name of a process that is dead when the crash is looked at."""
-    real, fs.pid = fs.pid, dead_pid
+    real, machine.pid = machine.pid, dead_pid
     try:
         yield
     finally:
-        fs.pid = real
+        machine.pid = real
 
 
 def record(operation: Operation, world: Path, durability: str = "full", **options: Any) -> Recording:

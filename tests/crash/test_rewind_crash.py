@@ -8,7 +8,7 @@ from pathlib import Path
 from crash_harness import Desk, dead_pid, working_directory
 from data_operations import rewindable, session
 
-from fsstore.disk import fs
+from fsstore.disk import machine
 from fsstore.testing.trace import Killed, Recorder
 
 
@@ -17,12 +17,12 @@ def rewound(world: Path, dies_at: int | None) -> int:
     world.mkdir()
     desk = Desk(world / "store")
     rewindable(desk)
-    real, fs.pid = fs.pid, dead_pid
+    real, machine.pid = machine.pid, dead_pid
     try:
         with Recorder(world, dies_at=dies_at) as recorder, suppress(Killed):
             session(Desk(desk.root)).rewinds.rewind()
     finally:
-        fs.pid = real
+        machine.pid = real
     data = session(Desk(desk.root))
     if len(data.rewinds):
         assert data.rewinds.rewind().file_msg == ""

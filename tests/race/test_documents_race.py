@@ -103,6 +103,8 @@ def test_a_leaf_goes_along_to_the_trash_or_is_refused(store: Store, root: Path, 
     try:
         for writer in writers:
             writer.hear()
+        while not list(store.workflows.handle("w").leaves):
+            time.sleep(0.001)
         for _ in range(rounds):
             time.sleep(0.01)  # lets the writers in; nothing depends on how many come
             assert store.workflows.delete("w")

@@ -79,6 +79,8 @@ def test_an_accrual_goes_along_to_the_trash_or_is_told_that_there_is_no_goal(
     try:
         for writer in writers:
             writer.hear()
+        while not goal.get().tokens_used:
+            time.sleep(0.001)
         for number in range(rounds):
             time.sleep(0.01)  # lets the writers in; nothing depends on how many come
             assert store.threads.delete("t")

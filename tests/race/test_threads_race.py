@@ -88,6 +88,8 @@ def test_an_append_goes_along_to_the_trash_or_is_refused(store: Store, root: Pat
     try:
         for writer in writers:
             writer.hear()
+        while not len(store.thread("t").messages):
+            time.sleep(0.001)
         for _ in range(rounds):
             time.sleep(0.01)  # lets the writers in; nothing depends on how many come
             assert store.threads.delete("t")

@@ -20,6 +20,8 @@ def test_no_message_of_a_thread_that_is_deleted_and_restored_all_the_time_is_los
         processes.start(work.empties, root, stop, "job"),
     ]
     try:
+        for other in others:
+            other.hear()
         told = processes.run_all(work.appends, [(root, me, count) for me in range(3)])
     finally:
         stop.touch()
@@ -39,6 +41,8 @@ def test_each_deletion_is_either_brought_back_or_emptied(store: Store, root: Pat
     ends = [processes.start(work.restores, root, stop) for _ in range(2)]
     ends += [processes.start(work.empties, root, stop, "job") for _ in range(2)]
     try:
+        for end in ends:
+            end.hear()
         made = processes.run_all(work.deletes_jobs, [(root, me, count) for me in range(2)])
     finally:
         stop.touch()

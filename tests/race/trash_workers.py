@@ -6,6 +6,8 @@ import contextlib
 import time
 from pathlib import Path
 
+import processes
+
 from fsstore import AlreadyExistsError, JobStateRecord, NotFoundError, Store, ThreadNotFoundError, clock
 
 
@@ -23,6 +25,7 @@ def appends(root: Path, me: int, count: int) -> list[str]:
 def deletes(root: Path, stop: Path) -> int:
     """Delete a thread whenever somebody wrote to it, until told to stop; give how often."""
     store, count, known = Store.open(root, lock_timeout=60), 0, 0
+    processes.say("begins")
     while not stop.exists():
         if (found := len(store.thread("t").messages)) > known:
             known = found
@@ -34,6 +37,7 @@ def deletes(root: Path, stop: Path) -> int:
 def restores(root: Path, stop: Path) -> list[str]:
     """Bring back whatever is in the trash, until told to stop; give the ids."""
     store, done = Store.open(root, lock_timeout=60), []
+    processes.say("begins")
     while not stop.exists():
         done += restore_all(store)
         time.sleep(0.001)
@@ -52,6 +56,7 @@ def restore_all(store: Store) -> list[str]:
 def empties(root: Path, stop: Path, kind: str) -> list[str]:
     """Empty the trash of one kind of thing, and collect what serves nobody, until told to stop; give the ids."""
     store, done = Store.open(root, lock_timeout=60), []
+    processes.say("begins")
     while not stop.exists():
         done += [entry.id for entry in store.trash.empty(only={one.id for one in store.trash if one.kind == kind})]
         store.gc()

@@ -21,7 +21,7 @@ import processes
 import pytest
 
 from fsstore import Store, SyncFailedError, ThreadNotFoundError, clock, codec, layout
-from fsstore.disk import fs
+from fsstore.disk import fs, machine
 from fsstore.disk.lock import Locks
 from fsstore.store import ThreadHandle
 
@@ -208,17 +208,17 @@ def test_a_file_system_is_known_by_the_mount_that_holds_the_root(monkeypatch: py
         "33 32 0:43 / /mnt/covered rw - fuse.sshfs host:/x rw\n"
         "34 33 0:44 / /mnt/covered/local rw shared:1 - xfs /dev/vdc rw\n"
     )
-    monkeypatch.setattr(fs, "read_pseudo_file", lambda path: table)
-    assert fs.is_local("/home/me/.agents")
-    assert fs.is_local("/mnt/covered/local/store")
+    monkeypatch.setattr(machine, "read_pseudo_file", lambda path: table)
+    assert machine.is_local("/home/me/.agents")
+    assert machine.is_local("/mnt/covered/local/store")
     for path in ("/mnt/dépôt/store", "/mnt/with space", "/mnt/covered/store"):
-        assert not fs.is_local(path), path
-    assert fs.is_local("/mnt/covered2")
+        assert not machine.is_local(path), path
+    assert machine.is_local("/mnt/covered2")
 
 
 def test_where_the_system_tells_no_mounts_nothing_is_known_to_be_local(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(fs, "read_pseudo_file", faults.failing(errno.ENOENT))
-    assert not fs.is_local(str(tmp_path))
+    monkeypatch.setattr(machine, "read_pseudo_file", faults.failing(errno.ENOENT))
+    assert not machine.is_local(str(tmp_path))
 
 
 # Step 3: one write, sealed

@@ -14,7 +14,7 @@ import pytest
 from damage import LogBench, line_of
 
 from fsstore import DataStore, DataStoreOptions, ModelResponse, Problem, Store, clock, layout
-from fsstore.disk import fs
+from fsstore.disk import fs, machine
 from fsstore.upkeep.problems import FIXABLE
 
 pytestmark = pytest.mark.damaged
@@ -416,7 +416,7 @@ def test_a_run_that_its_process_left_in_progress_is_reported(bench: Bench) -> No
     bench.edit("threads/t/runs/other/status.json", process={"host": "elsewhere", "pid": 1 << 22})
     assert bench.check() == []
     for pid in (0, -1, 1 << 40, 10**30, "1", None, True):  # what no process has tells nothing, and harms nothing
-        bench.edit("threads/t/runs/other/status.json", process={"host": fs.host(), "pid": pid})
+        bench.edit("threads/t/runs/other/status.json", process={"host": machine.host(), "pid": pid})
         assert bench.check() == []
 
 
@@ -432,7 +432,7 @@ def test_what_a_writer_is_about_is_no_problem(bench: Bench, monkeypatch: pytest.
         os.utime(bench.path)
         bench.file("threads/new").rename(bench.root.parent / "gone")
 
-    monkeypatch.setattr(fs, "pause", go_on)
+    monkeypatch.setattr(machine, "pause", go_on)
     with Store.open(bench.root, read_only=True) as store:
         assert list(store.check()) == []
 

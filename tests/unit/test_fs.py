@@ -13,7 +13,7 @@ from pathlib import Path
 import faults
 import pytest
 
-from fsstore.disk import fs
+from fsstore.disk import fs, machine, trees
 
 
 def mode(path: str | Path) -> int:
@@ -238,8 +238,8 @@ def test_walking_gives_parents_first_and_enters_no_link(tmp_path: Path):
     (tmp_path / "b" / "c").mkdir(parents=True)
     (tmp_path / "b" / "file").write_text("")
     (tmp_path / "a").symlink_to(tmp_path / "b")
-    assert [os.path.relpath(path, tmp_path) for path, _ in fs.walk(str(tmp_path))] == ["a", "b", "b/c", "b/file"]
-    assert list(fs.walk(str(tmp_path / "missing"))) == []
+    assert [os.path.relpath(path, tmp_path) for path, _ in trees.walk(str(tmp_path))] == ["a", "b", "b/c", "b/file"]
+    assert list(trees.walk(str(tmp_path / "missing"))) == []
 
 
 def test_a_sync_of_a_directory_leaves_no_descriptor_and_needs_a_directory(tmp_path: Path):
@@ -253,11 +253,11 @@ def test_a_sync_of_a_directory_leaves_no_descriptor_and_needs_a_directory(tmp_pa
 
 def test_a_process_that_runs_is_told_from_one_that_is_gone():
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    assert fs.is_running(child.pid)
+    assert machine.is_running(child.pid)
     child.communicate(b"\n")
-    assert not fs.is_running(child.pid)
-    assert fs.is_running(os.getpid())
-    assert fs.is_running(1)
+    assert not machine.is_running(child.pid)
+    assert machine.is_running(os.getpid())
+    assert machine.is_running(1)
 
 
 def test_bytes_are_found_across_the_blocks_that_are_read(tmp_path: Path):
@@ -280,12 +280,12 @@ def test_bytes_are_found_wherever_a_block_ends(tmp_path: Path, cut: int, size: i
 
 
 def test_salts_are_never_the_same():
-    assert len({fs.salt() for _ in range(1_000)}) == 1_000
+    assert len({machine.salt() for _ in range(1_000)}) == 1_000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_file_system_of_a_directory_is_looked_up_in_the_systems_own_table(tmp_path: Path):
-    assert not fs.is_local("/proc")
-    assert not fs.is_local("/sys/kernel")
+    assert not machine.is_local("/proc")
+    assert not machine.is_local("/sys/kernel")
     (tmp_path / "link").symlink_to("/proc")
-    assert not fs.is_local(str(tmp_path / "link"))
+    assert not machine.is_local(str(tmp_path / "link"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fsstore import Freed, JobStateRecord, ReadOnlyError, Store, clock, layout
-from fsstore.disk import fs
+from fsstore.disk import fs, machine
 
 #: No process has this id.
 DEAD = 0x7FFFFFFF
@@ -51,7 +51,7 @@ def littered(store: Store, root: Path) -> dict[str, str]:
     below = [f".fsstore/trash/{empty.name}{rest}" for rest in ("/threads/u/checkpoints", "/threads/u", "/threads", "")]
     below += [f".fsstore/trash/{half.parent.name}{rest}" for rest in ("/threads", "")]
     return {
-        temp(root, fs.host(), DEAD): "its writer is gone",
+        temp(root, machine.host(), DEAD): "its writer is gone",
         ".fsstore/cache/gone.stamp": "it does not fit its log any more",
         ".fsstore/tainted/threads,gone,messages.jsonl": "its log is gone",
         **dict.fromkeys(below, "nothing is left in it"),
@@ -59,7 +59,7 @@ def littered(store: Store, root: Path) -> dict[str, str]:
 
 
 def test_gc_frees_what_serves_nobody_and_says_why(store: Store, root: Path, littered: dict[str, str]):
-    alive = temp(root, fs.host(), os.getpid())
+    alive = temp(root, machine.host(), os.getpid())
     elsewhere = temp(root, "elsewhere", DEAD)
     before = files(root)
     planned = store.gc(dry_run=True)

@@ -19,7 +19,7 @@ import processes
 import pytest
 
 from fsstore import LockTimeoutError, Store, layout
-from fsstore.disk import fs, lock
+from fsstore.disk import fs, lock, machine
 from fsstore.disk.lock import Locks
 
 
@@ -153,7 +153,7 @@ def test_a_timeout_names_the_process_that_holds_the_lock(store: Store, root: Pat
 
 
 def test_a_timeout_says_so_where_the_system_does_not_know_the_holder(locks: Locks, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(fs, "read_pseudo_file", faults.failing(errno.ENOENT))
+    monkeypatch.setattr(machine, "read_pseudo_file", faults.failing(errno.ENOENT))
     with Locks(str(tmp_path), 0, 8)["a"], pytest.raises(LockTimeoutError, match="held by an unknown process"):
         locks["a"].take()
 

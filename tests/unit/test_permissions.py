@@ -17,7 +17,7 @@ import faults
 import pytest
 
 from fsstore import DynamicToolRecord, JobStateRecord, RecipeSnapshot, Store, StoreError, SyncFailedError, layout
-from fsstore.disk import fs
+from fsstore.disk import fs, machine
 
 NOBODY = 65534
 HERE = Path(__file__).parent
@@ -286,7 +286,7 @@ def test_no_signal_is_given_through_a_link(store: Store, root: Path, monkeypatch
 
 @pytest.mark.damaged
 def test_what_dead_writers_left_is_not_swept_through_a_link(store: Store, root: Path):
-    (root / ".fsstore/tmp" / layout.temp_name("x", fs.host(), 1 << 30, fs.salt())).touch()
+    (root / ".fsstore/tmp" / layout.temp_name("x", machine.host(), 1 << 30, machine.salt())).touch()
     outside = led_outside(root, ".fsstore/tmp")
     before = taken(outside)
     with pytest.raises(OSError, match="a symbolic link stands in the way"):

@@ -13,7 +13,7 @@ import processes
 import pytest
 
 from fsstore import FormatError, ReadOnlyError, SessionSource, StateStore, Store, ThreadStore, layout
-from fsstore.disk import fs
+from fsstore.disk import fs, machine
 from fsstore.store import default_root
 
 
@@ -287,7 +287,7 @@ def test_a_creation_that_was_killed_at_any_call_is_finished_by_the_next_open(tmp
 
 def test_what_dead_writers_left_is_swept_and_what_living_ones_write_is_not(root: Path, monkeypatch: pytest.MonkeyPatch):
     Store.open(root).close()
-    monkeypatch.setattr(fs, "host", lambda: "Here.local")
+    monkeypatch.setattr(machine, "host", lambda: "Here.local")
     dead = subprocess.Popen(["true"])
     dead.wait()
     names = {

@@ -26,7 +26,7 @@ from fsstore import (
     clock,
     codec,
 )
-from fsstore.disk import fs
+from fsstore.disk import fs, machine
 
 
 def full(store: Store, id: str = "t") -> Any:
@@ -676,7 +676,7 @@ def test_what_was_half_deleted_is_swept_and_never_listed(store: Store, root: Pat
     store.threads.delete("t")
     with monkeypatch.context() as patch:
         patch.setattr(fs, "unlink", refuse)
-        patch.setattr(fs, "pid", lambda: 0x7FFFFFFF)
+        patch.setattr(machine, "pid", lambda: 0x7FFFFFFF)
         with pytest.raises(OSError, match="refused"):
             store.trash.empty()
     assert list(store.trash) == []
