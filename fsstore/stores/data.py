@@ -6,13 +6,12 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from fsstore.store import Store
+from fsstore.stores.opened import OpenedStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from types import TracebackType
-    from typing import Self
 
     from fsstore.records.recipes import RecipeSnapshot
     from fsstore.records.responses import Checkpoint, ModelResponse
@@ -50,7 +49,7 @@ class DataStoreOptions:
     lock_timeout: float | None = 10.0
 
 
-class DataStore:
+class DataStore(OpenedStore):
     """A view of a store: one session of it. Making one changes nothing in the session; its first write begins it.
 
     What a method changes is on disk when it returns, and every other process sees it from then on.
@@ -60,14 +59,8 @@ class DataStore:
     """
 
     def __init__(self, options: DataStoreOptions) -> None:
-        self._store = Store.open(options.root, durability=options.durability, lock_timeout=options.lock_timeout)
+        super().__init__(Store.open(options.root, durability=options.durability, lock_timeout=options.lock_timeout))
         self._session = self._store.data.session(options.session_id, cwd=options.cwd, recipe=options.recipe)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._store.close()
 
     # Histories
 

@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 from fsstore.records.sessions import ChatMessage
-from fsstore.store import Store
 from fsstore.stores.backend import SessionBackend
+from fsstore.stores.opened import RootedStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
-    from types import TracebackType
-    from typing import Self
-
     from fsstore.records.sessions import SessionMetadata, SessionQuery, SessionState
     from fsstore.resources.compaction import Compacted
 
 
-class SessionStore(SessionBackend):
-    """A view of a store: each of its threads is a session, and its id the key.
-
-    Args:
-        root: The store's directory; see `Store.open` for this and the rest.
-        durability: `"full"` or `"process"`.
-        lock_timeout: Seconds to wait for another writer.
-    """
-
-    def __init__(
-        self,
-        root: str | os.PathLike[str] | None,
-        *,
-        durability: str = "full",
-        lock_timeout: float | None = 10.0,
-    ) -> None:
-        self._store = Store.open(root, durability=durability, lock_timeout=lock_timeout)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._store.close()
+class SessionStore(RootedStore, SessionBackend):
+    """A view of a store: each of its threads is a session, and its id the key. Its arguments are those of `Store.open`."""
 
     def load(self, session_key: str) -> list[ChatMessage]:
         """Give a session's messages, those of the current branch, oldest first; see `Messages.branch`."""

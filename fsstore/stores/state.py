@@ -8,12 +8,12 @@ from fsstore.codec import ABSENT
 from fsstore.records.message_views import MessageRecord
 from fsstore.records.threads import ThreadListFilters, ThreadMetadata
 from fsstore.store import Store
+from fsstore.stores.opened import OpenedStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
-    from types import TracebackType
     from typing import Self
 
     from fsstore.codec import Absent, Json
@@ -25,11 +25,8 @@ if TYPE_CHECKING:
     from fsstore.records.tools import DynamicToolRecord
 
 
-class StateStore:
-    """A view of a store; see contract names beside each method in the README."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
+class StateStore(OpenedStore):
+    """A view of a store; `open` makes one."""
 
     @classmethod
     def open(
@@ -41,12 +38,6 @@ class StateStore:
     ) -> Self:
         """Open a store; see `Store.open`."""
         return cls(Store.open(root, durability=durability, lock_timeout=lock_timeout))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._store.close()
 
     def db_path(self) -> Path:
         """Give the store's root."""

@@ -7,41 +7,16 @@ from pathlib import Path
 from fsstore.records.message_views import ThreadMessage
 from fsstore.records.runs import Run, RunStep
 from fsstore.records.threads import Thread
-from fsstore.store import Store
+from fsstore.stores.opened import RootedStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
-    from types import TracebackType
-    from typing import Self
-
     from fsstore.records.enums import RunStatus, RunStepStatus
     from fsstore.records.runs import RunError
 
 
-class ThreadStore:
-    """A view of a store.
-
-    Args:
-        root: The store's directory; see `Store.open` for this and the rest.
-        durability: `"full"` or `"process"`.
-        lock_timeout: Seconds to wait for another writer.
-    """
-
-    def __init__(
-        self,
-        root: str | os.PathLike[str] | None,
-        *,
-        durability: str = "full",
-        lock_timeout: float | None = 10.0,
-    ) -> None:
-        self._store = Store.open(root, durability=durability, lock_timeout=lock_timeout)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._store.close()
+class ThreadStore(RootedStore):
+    """A view of a store. Its arguments are those of `Store.open`."""
 
     def create_thread(self, thread: Thread) -> None:
         """Begin a thread; see `Threads.create`."""
