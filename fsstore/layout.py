@@ -13,6 +13,10 @@ import zlib
 
 from fsstore.errors import InvalidNameError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
 FORMAT_FILE = "fsstore.json"
 THREADS = "threads"
 RUNS = "runs"
@@ -101,6 +105,14 @@ def encode_name(id: str) -> str:
 
 def _is_plain(id: str) -> bool:
     return _PLAIN.fullmatch(id) is not None and len(id) <= NAME_LIMIT and not _RESERVED.match(id)
+
+
+def is_id(text: object) -> TypeGuard[str]:
+    """Say whether something can be an id."""
+    try:
+        return bool(_utf8(text))  # type: ignore[arg-type]  # it says so of what is no string
+    except InvalidNameError:
+        return False
 
 
 def _utf8(id: str) -> bytes:

@@ -6,7 +6,7 @@ from fsstore import clock, codec, layout
 from fsstore.disk import document, fs, trees
 from fsstore.disk.folding import View
 from fsstore.disk.log import Log
-from fsstore.errors import CorruptError, InvalidNameError
+from fsstore.errors import CorruptError
 from fsstore.resources.place import Place
 
 TYPE_CHECKING = False
@@ -91,14 +91,9 @@ class Deletions:
         It saw the log under its lock: what it did not see was written to what began under the same id later.
         """
         directory, _, file = path.rpartition("/")
-        rows = [row for id in self._index.deletions() if self._is_at(id, directory) for row in self._index.deletions_of(id)]
-        return any(ids[-1] <= row["greatest"].get(file, "") for row in rows if isinstance(row.get("greatest"), dict))
-
-    def _is_at(self, id: str, directory: str) -> bool:
-        try:
-            return Place(self._root, id).directory == directory
-        except InvalidNameError:
-            return False
+        deleted = [id for id in self._index.deletions() if Place(self._root, id).directory == directory]
+        rows = [row for id in deleted for row in self._index.deletions_of(id)]
+        return any(ids[-1] <= row.get("greatest", {}).get(file, "") for row in rows)
 
     def begin_after(self, thread: ThreadHandle, version: str | None) -> str | None:
         """Make a thread's directory ready for a new thread of an id that may have been deleted before.
@@ -113,11 +108,11 @@ class Deletions:
 
     def leaves_of(self, id: str) -> list[str]:
         """Give the leaves of all that was deleted under an id."""
-        return [leaf for row in self._index.deletions_of(id) for leaf in row.get("leaf_ids") or ()]
+        return [leaf for row in self._index.deletions_of(id) for leaf in row.get("leaf_ids", ())]
 
     def version_after(self, id: str, version: str | None) -> str | None:
         """Give a version, or a greater one where documents of an id were deleted that are not older."""
-        seen = [old for row in self._index.deletions_of(id) for old in (row.get("versions") or {}).values()]
+        seen = [old for row in self._index.deletions_of(id) for old in row.get("versions", {}).values()]
         return clock.new_id(max(seen)) if seen and (version is None or version <= max(seen)) else version
 
     def _clear(self, thread: ThreadHandle, leaf_ids: list[str]) -> None:

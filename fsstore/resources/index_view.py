@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import NamedTuple
 
-from fsstore import clock, codec
+from fsstore import clock, codec, layout
 from fsstore.disk import fs
 from fsstore.disk.folding import Unfit, View
 from fsstore.errors import CorruptError
@@ -20,6 +20,13 @@ _TYPE = b'"type"'
 _TEXT = (str, type(None))
 #: The id of a record of deletion, and where it begins and ends.
 _DELETION = Struct("<36sQQ")
+
+
+def _says_what_it_saw(record: Object) -> bool:
+    leaves, maps = record.get("leaf_ids", []), [record.get(name, {}) for name in ("greatest", "versions")]
+    if not (isinstance(leaves, list) and all(isinstance(one, dict) for one in maps)):
+        return False
+    return all(isinstance(id, str) for ids in (leaves, *(one.values() for one in maps)) for id in ids)
 
 
 class Noted(NamedTuple):
@@ -57,9 +64,11 @@ class IndexView(View):
         kind, thread_id = record.get("type"), record.get("thread_id")
         if kind not in (None, "deleted", "restored"):
             raise Unfit("unknown-type", f"a record of unknown type {codec.shown(kind)}")
-        if not isinstance(thread_id, str):
+        if not layout.is_id(thread_id):
             raise Unfit("bad-record", "it names no thread")
         if kind == "deleted":
+            if not _says_what_it_saw(record):
+                raise Unfit("bad-record", "what the deletion saw is none")
             self.deletions[thread_id] = self.deletions.get(thread_id, b"") + _DELETION.pack(record["id"].encode(), *self.span)
             self.names.pop(thread_id, None)
             return

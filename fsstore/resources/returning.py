@@ -68,7 +68,7 @@ class Returns:
         with self._root.locks.together((thread.place.stripe, self._index.lock)):
             fields = document.read(thread.place.meta)
             back = describe(thread.directory, f"{layout.THREADS}/{thread.place.name}", id) if fields else None
-            saw = (deletion.get("versions") or {}).get(layout.META, "")
+            saw = deletion.get("versions", {}).get(layout.META, "")
             if back is None or fields is None or document.created(fields) > saw:  # begun again since
                 raise NotFoundError(id, "deletion")
             self._deletions.take_back(thread.id, id)

@@ -158,3 +158,46 @@ def test_a_deletion_that_was_changed_in_its_place_is_told_once(store: Store, roo
     with pytest.raises(CorruptError, match=row["id"]):
         asked.deletions_of("t")
     assert [row["id"] for row in asked.deletions_of("t")] == [other]
+
+
+@pytest.mark.damaged
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"thread_id": ""},
+        {"thread_id": "x" * 1001},
+        {"thread_id": 7},
+        {"leaf_ids": "id"},
+        {"leaf_ids": [7]},
+        {"greatest": []},
+        {"greatest": {"messages.jsonl": 7}},
+        {"versions": None},
+        {"versions": {"meta.json": 7}},
+    ],
+    ids=lambda damage: repr(damage)[:40],
+)
+def test_a_deletion_that_is_none_is_passed_over_and_told(root: Path, damage: dict[str, object]) -> None:
+    with Store.open(root) as store:
+        store.threads.create("t", name="Fix the parser", rollout_path="/t").messages.append("user", "hi")
+    fields = {"id": clock.new_id(), "type": "deleted", "thread_id": "t", "leaf_ids": [], "greatest": {}, "versions": {}}
+    with (root / "session_index.jsonl").open("ab") as file:
+        file.write(line_of({**fields, **damage}))
+    with Store.open(root) as store:  # it finishes deletions
+        assert store.names.path_of("fix the parser") == "/t"
+        assert [problem.kind for problem in store.check()] == ["bad-record"]
+        assert store.threads.delete("t")
+        store.threads.create("t").messages.append("user", "anew")
+        assert [message.content for message in store.thread("t").messages] == ["anew"]
+
+
+@pytest.mark.damaged
+@pytest.mark.parametrize("thread_id", ["", "x" * 1001, None], ids=("empty", "long", "none"))
+def test_a_name_of_no_thread_is_passed_over_and_told(root: Path, thread_id: str | None) -> None:
+    with Store.open(root) as store:
+        store.threads.create("t", name="Fix the parser", rollout_path="/t")
+    row = {"thread_id": thread_id, "thread_name": "Fix the parser", "updated_at": 1, "rollout_path": "/nobody"}
+    with (root / "session_index.jsonl").open("ab") as file:
+        file.write(line_of({"id": clock.new_id(), **row}))
+    with Store.open(root) as store:
+        assert store.names.path_of("fix the parser") == "/t"
+        assert [problem.kind for problem in store.check()] == ["bad-record"]
