@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from fsstore.resources.index import Index
 
 
+#: Greater than every record.
+_GONE = b"\xff"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compacted:
     """What a compaction took out of a log.
@@ -70,12 +74,13 @@ class Compaction:
         self.redacted = 0
         self.duplicates = 0
         self._folded = folded
-        self._kept: dict[tuple[str, bool], bytes] = {}
+        #: By id, and whether it is of the tree: the record that counts, as it stands there, and what becomes of it.
+        self._kept: dict[tuple[str, bool], tuple[bytes, bytes]] = {}
         at = 0
         for raw in BytesIO(data):
             self._take_line(at, raw)
             at += len(raw)
-        self.data = b"".join(line for _, line in sorted(self._kept.items()))
+        self.data = b"".join(line for _, (_, line) in sorted(self._kept.items()))
 
     def _take_line(self, at: int, raw: bytes) -> None:
         line = codec.read_line(raw)
@@ -94,20 +99,24 @@ class Compaction:
     def _take(self, at: int, record: Object, line: bytes) -> None:
         id = record["id"]
         in_tree = is_in_tree(record)
-        before = self._kept.get((id, in_tree))
+        before, left = self._kept.get((id, in_tree), (None, line))
         self.duplicates += before is not None
+        said = line
         if in_tree and id in self._folded.gone:
             self.messages += before is None and is_message(record)
             parent = record.get("parent_id")  # what is no text makes a root, and may be what cannot be written
             line = codec.encode_line({"id": id, "parent_id": parent if isinstance(parent, str) else None, "type": "gone"})
         elif in_tree and id in self._folded.redactions:
-            said, line = line, codec.encode_line(redacted(record, self._folded.redactions[id]))
+            line = codec.encode_line(redacted(record, self._folded.redactions[id]))
             self.redacted += before is None and line != said
         elif record.get("type") == "redacted":
             line = self._redaction(record, line)
-        elif before is not None and line != before:
-            self.pieces.append((at, min(before, line), f"id {id} stands here twice, and this says something else"))
-        self._kept[id, in_tree] = line if before is None else max(before, line)
+        elif before is not None and said != before:
+            self.pieces.append((at, min(before, said), f"id {id} stands here twice, and this says something else"))
+        if record.get("type") == "gone":
+            said, line = _GONE, line if before is None else left
+        # Readers compare what stands in the log, not what becomes of it; `gone` beats all, and the parent stays.
+        self._kept[id, in_tree] = (said, line) if before is None or said >= before else (before, left)
 
     def _redaction(self, record: Object, line: bytes) -> bytes:
         """Give the line of a redaction: without its body, which nobody sees, where another one counts or the message is gone.

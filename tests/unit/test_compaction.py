@@ -113,6 +113,43 @@ def test_what_a_merge_brings_back_of_a_message_that_is_gone_stays_gone(root: Pat
         _ = again[bench.sent[1].id]
 
 
+def shown(root: Path) -> list[tuple[str, str | None, Any]]:
+    return [(one.id, one.parent_id, one.content) for one in Store.open(root).thread("t").messages]
+
+
+@pytest.mark.damaged
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("change", [(b'"parent_id"', b'"parent_"'), (b'"role"', b'"aaa":1,"role"')])
+def test_a_redacted_message_that_stands_twice_keeps_the_parent_that_counts(
+    root: Path, before: bool, change: tuple[bytes, bytes]
+):
+    bench = LogBench(root, count=3)
+    with Store.open(root) as store:
+        store.thread("t").messages.redact(bench.sent[1].id, "message 1")
+    lines = bench.lines
+    lines.insert(1 if before else 2, lines[1].replace(*change))
+    bench.put(b"".join(lines))
+    was = shown(root)
+    with Store.open(root) as store:
+        assert store.thread("t").messages.compact().redacted == 1
+    assert shown(root) == was
+    assert b"message 1" not in bench.data
+
+
+@pytest.mark.damaged
+@pytest.mark.parametrize("before", [True, False])
+def test_a_stub_of_another_parent_beside_its_message_changes_nothing_by_compaction(root: Path, before: bool):
+    bench = LogBench(root, count=3)
+    lines = bench.lines
+    stub = json.dumps({"id": bench.sent[1].record_id, "parent_id": None, "type": "gone"}).encode() + b"\n"
+    lines.insert(1 if before else 2, stub)
+    bench.put(b"".join(lines))
+    was = shown(root)
+    with Store.open(root) as store:
+        assert store.thread("t").messages.compact().duplicates == 1
+    assert shown(root) == was
+
+
 def test_an_append_after_a_compaction_comes_below_the_leaf_in_every_handle(store: Store, messages: Messages):
     other = Store.open(store.root).thread("t").messages
     leaf = other.append("user", "kept")
