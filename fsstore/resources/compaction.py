@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 
@@ -107,7 +108,8 @@ class Compaction:
             parent = record.get("parent_id")  # what is no text makes a root, and may be what cannot be written
             line = codec.encode_line({"id": id, "parent_id": parent if isinstance(parent, str) else None, "type": "gone"})
         elif in_tree and id in self._folded.redactions:
-            line = codec.encode_line(redacted(record, self._folded.redactions[id]))
+            with suppress(ValueError):  # another program's, that can be read and not be written: both lines stay
+                line = codec.encode_line(redacted(record, self._folded.redactions[id]))
             self.redacted += before is None and line != said
         elif record.get("type") == "redacted":
             line = self._redaction(record, line)
@@ -127,4 +129,6 @@ class Compaction:
         counts = self._folded.redactions.get(message)
         if message in self._folded.gone or (counts and counts["id"] != id):
             return codec.encode_line({"id": id, "type": "redacted", "message_id": message})
-        return codec.encode_line(counts) if counts else line
+        with suppress(ValueError):  # see `_take`
+            return codec.encode_line(counts) if counts else line
+        return line

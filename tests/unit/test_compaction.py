@@ -137,6 +137,24 @@ def test_a_redacted_message_that_stands_twice_keeps_the_parent_that_counts(
 
 
 @pytest.mark.damaged
+@pytest.mark.parametrize("odd", [b"9" * 30, b"[" * 300 + b"]" * 300])
+def test_a_redaction_that_can_be_read_and_not_be_written_stays_and_the_rest_is_compacted(root: Path, odd: bytes):
+    bench = LogBench(root, count=3)
+    with Store.open(root) as store:
+        messages = store.thread("t").messages
+        messages.redact(bench.sent[1].id, "message 1")
+        messages.remove(bench.sent[0].id)
+    last = next(n for n, line in enumerate(bench.lines) if b'"redacted"' in line)
+    bench.set_line(last, bench.lines[last].replace(b'"role"', b'"odd":' + odd + b',"role"'))
+    was = shown(root)
+    assert "message 1" not in str(was)
+    with Store.open(root) as store:
+        done = store.thread("t").messages.compact()
+    assert (done.messages, done.redacted) == (1, 0)
+    assert shown(root) == was
+
+
+@pytest.mark.damaged
 @pytest.mark.parametrize("before", [True, False])
 def test_a_stub_of_another_parent_beside_its_message_changes_nothing_by_compaction(root: Path, before: bool):
     bench = LogBench(root, count=3)
