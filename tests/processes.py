@@ -8,7 +8,6 @@ run(appends, root)      # starts, waits, gives what the function returned, or ra
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import signal
 import subprocess
@@ -109,15 +108,12 @@ def run(function: Callable[..., Any], *args: Any, under: tuple[str, ...] = ()) -
 
 def run_all(function: Callable[..., Any], all_args: list[tuple[Any, ...]]) -> list[Any]:
     """Run a function in as many processes as there are argument tuples; all begin it at the same time."""
-    with contextlib.ExitStack() as all:
-        children = [
-            all.enter_context(start(_begin_together, function.__module__, function.__qualname__, args)) for args in all_args
-        ]
-        for child in children:
-            child.hear()
-        for child in children:
-            child.tell("go")
-        return [child.result() for child in children]
+    children = [start(_begin_together, function.__module__, function.__qualname__, args) for args in all_args]
+    for child in children:
+        child.hear()
+    for child in children:
+        child.tell("go")
+    return [child.result() for child in children]
 
 
 def say(value: Any) -> None:

@@ -58,9 +58,10 @@ class Returns:
         Concurrency: As a deletion.
         """
         for id, deletions in self._index.deletions().items():
-            found = [row for row in self._index.deletions_of(id) if row["id"] == deletion] if deletion in deletions else []
-            if found and id in self._threads:
-                return self._take_back(self._threads.handle(id), found[0])
+            if deletion in deletions and id in self._threads:
+                for row in self._index.deletions_of(id):
+                    if row["id"] == deletion:
+                        return self._take_back(self._threads.handle(id), row)
         raise NotFoundError(deletion, "deletion")
 
     def _take_back(self, thread: ThreadHandle, deletion: Object) -> Trashed:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r"[^\W_]+")
 _ASCII = bytes(range(128))
-_PIECE = 2500
+_PIECE = 1 << 12
 #: Different non-ASCII characters of a block up to which what they fold to is remembered, and of how many blocks.
 _SHORT, _REMEMBERED = 256, 4096
 

@@ -476,16 +476,20 @@ def test_a_workflow_run_that_is_there_again_is_not_put_over(store: Store):
     assert parts(store) == before
 
 
+def delete_half_way(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Delete the workflow run `w`, and die before its parts are moved."""
+    with monkeypatch.context() as patch:
+        patch.setattr(store._root, "move_to_trash", refuse)
+        with pytest.raises(OSError, match="refused"):
+            store.workflows.delete("w")
+
+
 def test_a_workflow_run_comes_back_after_a_deletion_that_died_half_way(
     store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
 ):
     trace(store)
     before = parts(store)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(store._root, "move_to_trash", refuse)
-        with pytest.raises(OSError, match="refused"):
-            store.workflows.delete("w")
+    delete_half_way(store, monkeypatch)
     entry = store.trash.recent(1)[0]
     assert (entry.kind, entry.path) == ("workflow run", "workflows/w")
     store.trash.restore(entry.id)
@@ -495,10 +499,7 @@ def test_a_workflow_run_comes_back_after_a_deletion_that_died_half_way(
 def test_parts_that_a_deletion_did_not_move_join_their_run_in_the_trash(store: Store, monkeypatch: pytest.MonkeyPatch):
     trace(store)
     before = parts(store)
-    with monkeypatch.context() as patch:
-        patch.setattr(store._root, "move_to_trash", refuse)
-        with pytest.raises(OSError, match="refused"):
-            store.workflows.delete("w")
+    delete_half_way(store, monkeypatch)
     store.workflows.create("other", id="w")
     store.workflows.delete("w")
     second, first, _ = store.trash
