@@ -626,7 +626,7 @@ def test_a_line_that_turns_out_to_be_no_message_while_another_is_placed_is_no_er
     """The parent is looked for by bisection, over lines that were placed without being decoded."""
     gone = json.dumps({"id": bench.sent[1].id, "parent_id": bench.sent[0].id, "type": "gone"}).encode() + b"\n"
     bench.set_line(1, gone)
-    bench.change(4, parent_id=bench.sent[0].id[:-1] + "0")
+    bench.change(4, parent_id=bench.sent[0].id[:24] + "0" * 12)  # older than all, and not here
     with Store.open(bench.root, read_only=True) as store:
         messages = store.thread("t").messages
         assert [message.id for message in messages.branch()] == bench.ids(4)
