@@ -90,6 +90,8 @@ class Log:
             raise
         try:
             self._sync(writer, ids)
+        except NotFoundError:
+            pass  # the thread was moved away meanwhile, with the lines in it or not
         finally:
             writer.unpin()
         self._confirm(writer, data, ids)
@@ -321,7 +323,10 @@ class Log:
             try:
                 with writer.lock:
                     if self.root.was_deleted(self.path, ids):
-                        raise self._missing()  # deleted with the lines in it; what stands at the path now was begun since
+                        # After it was written, and with the lines in it; what stands at the path now was begun since.
+                        if self._is_tainted():
+                            raise SyncFailedError(self.path, ids, "a sync of it failed, then it was deleted")
+                        return
                     writer = self._carry_over(data, ids)
             except SyncFailedError as error:
                 raise SyncFailedError(error.path, ids, error.cause, error.errno) from error

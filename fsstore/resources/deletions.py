@@ -43,8 +43,8 @@ class Deletions:
     def delete(self, thread: ThreadHandle) -> None:
         """Remember that a thread is deleted, and move it to the trash.
 
-        On disk: The place in the trash; a line in the session index with all that was seen of the thread, synced; then the
-            directory is renamed.
+        On disk: The place in the trash; a line in the session index with all that was seen of the thread, synced; the
+            directory is synced, then renamed.
         """
 
         def prepare(deletion: str) -> None:
@@ -150,5 +150,7 @@ class Deletions:
             held = self._root.held.get(path)
             if held is not None:
                 self._root.let_go(path, held)
+        # An append that was written before, and is told as done after, may be the first one of a log.
+        self._root.sync_up(thread.directory)
         self._root.move_to_trash(thread.directory, deletion)
         thread.messages.forget_stamp()

@@ -296,7 +296,8 @@ class Threads:
             id: The thread.
             only_if: Asked of the thread under the lock; where it says no, nothing is done.
 
-        On disk: A line in the session index with all that was seen of the thread, synced; then the directory is renamed.
+        On disk: A line in the session index with all that was seen of the thread, synced; then the directory is synced,
+            and renamed.
         Crash: The thread is there until the rename; the next `open` finishes what was begun.
         Concurrency: An append either comes before, and goes along, or raises `ThreadNotFoundError`.
         """

@@ -24,6 +24,7 @@ DECIDING = frozenset(
         "disk.fs.replace_in",
         "disk.fs.unlink_in",
         "resources.deletions.Deletions._clear",
+        "resources.deletions.Deletions._move_away",
         "resources.goal.Goal._confirm",
         "resources.moving.Moves._fill",
         "resources.moving.Moves.copy",
@@ -116,6 +117,7 @@ NEEDED = {
 #: The kinds that somebody needs who goes on where another one did not sync; each with what both do (`test_syncs.py`).
 NEEDED_AFTER_ANOTHER = {
     "append 1 above": "append to a thread that was not synced",
+    "_move_away 1 directory": "delete a thread while another appends",
     "_confirm 1 directory": "spend on a goal that was not synced",
     "append_locked 1 directory": "rewind a session that was not synced",
     "confirm 1 file": "finish a deletion that was not synced",
@@ -136,6 +138,7 @@ SPARE = {
     "note 1 directory": "the index was renamed into its place, and its directory synced, when it was begun",
     "note_deletion 1 directory": "the index was renamed into its place, and its directory synced, when it was begun",
     "copy 1 above": "the directory of all threads was synced when the store was made",
+    "_move_away 1 above": "the rename's own syncs follow",
     "move_to_trash 1 directory": "nothing is in it until the rename",
     "move_to_trash 2 above": "the first sync did it",
     "move_to_trash 3 directory": "what is in its new place cannot be in the old one as well",

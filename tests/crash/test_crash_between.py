@@ -85,8 +85,13 @@ def append_first(store: Store) -> bool:
     try:
         store.thread("t").messages.append("user", "by the first")
     except ThreadNotFoundError:
-        return False
+        return False  # as the deletion came first
     return True
+
+
+def said(root: Path, text: str) -> int:
+    """How often a text stands in the logs of messages, those in the trash too."""
+    return sum(log.read_bytes().count(text.encode()) for log in root.rglob("messages.jsonl"))
 
 
 def spend_first(store: Store) -> bool:
@@ -99,6 +104,7 @@ class Played:
     before: View
     after: View
     acknowledged: bool
+    is_written: bool
     was_interrupted: bool
 
 
@@ -134,9 +140,9 @@ def play(
         patch.setattr(fs, "sync", interrupted(fs.sync))
         patch.setattr(fs, "sync_directory", interrupted(fs.sync_directory))
         acknowledged = act(first)
-    after = view(root)
+    after, is_written = view(root), said(root, "by the first") > 0
     shutil.rmtree(world)
-    return Played(recorder, before, after, acknowledged, was_interrupted)
+    return Played(recorder, before, after, acknowledged, is_written, was_interrupted)
 
 
 def count(seen: View, text: str) -> int:
@@ -153,16 +159,18 @@ def test_what_another_does_before_the_sync_takes_nothing_that_is_acknowledged(
     for at in range(1, 6):
         played = play(tmp_path / "world", prepare, other, durability, at)
         interrupted += played.was_interrupted
-        if other not in (delete, create_again):  # a deletion may have come after the append, and taken it along
+        assert played.acknowledged == played.is_written
+        if other not in (delete, create_again):
             assert count(played.after, "by the first") == 1
         calls = played.recorder.calls
         with no_sync():
             for disk in disks(power_cuts(played.recorder.before, calls, start=len(calls), seed=seed)):
                 disk.image.write(str(tmp_path / "after"))
-                seen = view(tmp_path / "after" / "store")
+                seen, written = view(tmp_path / "after" / "store"), said(tmp_path / "after", "by the first")
                 shutil.rmtree(tmp_path / "after")
                 what = (at, disk.moments[0][1])
                 if played.acknowledged:
+                    assert written >= 1, what  # a deletion that came after it took it along
                     assert count(seen, "by the first") == count(played.after, "by the first"), what
                 if durability == "full" and played.was_interrupted:
                     assert count(seen, "by the other") == count(played.after, "by the other"), what

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,23 @@ def dying_in_a_deletion(desk: Desk) -> None:
         desk["t"].delete()
 
 
+def append_while_another_deletes(desk: Desk) -> None:
+    """The first append to a thread, synced, but not yet told as done."""
+    other = Desk(desk.root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fs, "sync", after(fs.sync, lambda: (patch.undo(), other["t"].delete())))
+        desk["t"].messages.append("user", "goes along")
+    other.store.close()
+
+
+def after(real: Callable[[int], None], do: Callable[[], object]) -> Callable[[int], None]:
+    def call(fd: int) -> None:
+        real(fd)
+        do()
+
+    return call
+
+
 AFTER_ANOTHER = [
     Operation(
         "append to a thread that was not synced",
@@ -75,6 +92,7 @@ AFTER_ANOTHER = [
         ),
     ),
     Operation("restore a job without a sync where its directory is gone", (unsynced(restore("job")),), placeless),
+    Operation("delete a thread while another appends", (append_while_another_deletes,), thread),
     Operation("finish a deletion that was not synced", (dying_in_a_deletion, lambda desk: Store.open(desk.root)), conversation),
 ]
 

@@ -739,9 +739,11 @@ def test_an_append_that_was_deleted_is_not_carried_into_a_new_thread_though_the_
         other.trash.empty()
 
     monkeypatch.setattr(fs, "sync", meanwhile)
-    with pytest.raises(ThreadNotFoundError):
-        store.thread("t").messages.append("user", "deleted with the rest")
+    assert store.thread("t").messages.append("user", "deleted with the rest").content == "deleted with the rest"
     assert list(other.thread("t").messages) == []
+    other.threads.delete("t")
+    with pytest.raises(ThreadNotFoundError):
+        store.thread("t").messages.append("user", "after it")
 
 
 def test_who_held_a_log_open_when_its_thread_was_deleted_makes_its_place_durable_before_he_goes_on(
