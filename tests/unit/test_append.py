@@ -971,7 +971,7 @@ def test_a_torn_batch_shows_its_first_records_whole_and_in_order(thread: ThreadH
 def test_a_record_that_went_along_to_the_trash_is_not_carried_into_a_new_thread_of_the_id(
     thread, store, root: Path, monkeypatch, others: int
 ):
-    """Written, then the thread is deleted and created again before the sync: what was deleted stays deleted."""
+    """Written, then the thread is deleted and created again before the sync: it is done, and deleted with the rest."""
 
     def sync(real: Callable[[int], None], fd: int) -> None:
         with Store.open(root) as other:
@@ -982,11 +982,27 @@ def test_a_record_that_went_along_to_the_trash_is_not_carried_into_a_new_thread_
         real(fd)
 
     faults.once(monkeypatch, "sync", sync)
-    with pytest.raises(ThreadNotFoundError):
-        thread.messages.append("user", "late")
+    assert thread.messages.append("user", "late").content == "late"
     assert faults.texts(store) == ["new"]
     assert b"late" not in faults.raw(store)
     (trashed,) = (root / layout.TRASH).glob("*/threads/t/messages.jsonl")
     assert trashed.read_bytes().count(b"late") == 1
     thread.messages.append("user", "newer")
     assert faults.texts(store) == ["new", "newer"]
+
+
+def test_a_record_that_went_along_to_the_trash_is_in_doubt_where_a_sync_of_its_log_failed(
+    thread: ThreadHandle, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def sync(real: Callable[[int], None], fd: int) -> None:
+        real(fd)
+        with Store.open(root) as other:
+            faults.fail_once(monkeypatch, "sync")
+            with pytest.raises(SyncFailedError):
+                other.thread("t").messages.append("user", "theirs")
+            other.threads.delete("t")
+
+    faults.once(monkeypatch, "sync", sync)
+    with pytest.raises(SyncFailedError) as caught:
+        thread.messages.append("user", "late")
+    assert len(caught.value.ids) == 1
