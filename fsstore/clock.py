@@ -7,6 +7,10 @@ import re
 import time
 from functools import lru_cache
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
 ID_LENGTH = 36
 #: No id is below this one.
 FIRST_ID = "00000000-0000-7000-8000-000000000000"
@@ -30,7 +34,7 @@ def default_now() -> Moment:
     return Moment(time.time())
 
 
-def is_id(value: object) -> bool:
+def is_id(value: object) -> TypeGuard[str]:
     """Say whether a value is an id of the store: a lower-case UUIDv7 before the year 3000."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None and value <= LAST_ID
 

@@ -45,6 +45,8 @@ _decoder = json.JSONDecoder()
 _CANDIDATE = re.compile(r'\{\s*"id"\s*:\s*"[0-9a-f]{8}-')
 _BLANKS = re.compile(r"[ \t\r\0]*")
 _OPEN_OR_END = re.compile(r"[ \t\r\0]*(?:\{|\Z)")
+#: How a line of the usual form begins; then comes its id.
+HEAD = b'{"id":"'
 #: What a line of the usual form holds once.
 QUOTED_ID = b'"id"'
 #: A character's escape but a control character's; a backslash before it that is one itself takes a pair.
@@ -278,8 +280,8 @@ def read_line(raw: bytes) -> Line:
         record = decode_object(raw)
     except ValueError as error:
         return _salvage(raw, str(error))
-    if not clock.is_id(record.get("id")):
-        return Line([], [("bad-id", f"no valid id: {shown(record.get('id'))}")], len(raw))
+    if not _is_known_by_its_id(record, raw):
+        return Line([], [("bad-id", f"no valid id, or two: {shown(record.get('id'))}")], len(raw))
     return Line([Piece(record, 0, len(raw.rstrip(b"\r\n")))], [], len(raw))
 
 
@@ -329,7 +331,13 @@ def _piece(body: bytes, text: str, start: int) -> Piece | None:
         record = decode_object(body[start:end])
     except (ValueError, RecursionError):
         return None
-    return Piece(record, start, end) if clock.is_id(record.get("id")) else None
+    return Piece(record, start, end) if _is_known_by_its_id(record, body[start:end]) else None
+
+
+def _is_known_by_its_id(record: Object, raw: bytes) -> bool:
+    """Say whether a record has one valid id: of a key that stands twice decoders take the last, and who finds it the first."""
+    id = record.get("id")
+    return clock.is_id(id) and (raw[:7] != HEAD or raw.startswith(id.encode(), 7))
 
 
 def _name_damage(body: bytes, records: list[Piece], end: int, reason: str) -> tuple[str, str] | None:

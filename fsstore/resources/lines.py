@@ -7,7 +7,7 @@ from operator import lt
 from fsstore import clock, codec
 
 #: How a line begins and goes on whose only keys before `role` are `id` and `parent_id`.
-HEAD, PARENT, ROLE = b'{"id":"', b'","parent_id":"', b'","role":"'
+HEAD, PARENT, ROLE = codec.HEAD, b'","parent_id":"', b'","role":"'
 ROOT_ROLE = b'","parent_id":null,"role":"'
 _CLOSED = ord("}")
 _LAST_ID = clock.LAST_ID.encode()

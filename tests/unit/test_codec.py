@@ -253,6 +253,7 @@ DAMAGED = {
     "words": b"hello world\n",
     "no id": b'{"role":"user","content":"x"}\n',
     "id of another kind": b'{"id":7,"role":"user","content":"x"}\n',
+    "two ids": spelled(A)[:-1] + b',"id":"' + B.encode() + b'"}\n',
     "id later than the year 3000": spelled("ffff0000-0000-7000-8000-000000000000") + b"\n",
     "conflict": b"<<<<<<< HEAD\n",
     "conflict middle": b"=======\n",
@@ -283,6 +284,7 @@ def test_a_damaged_line_is_described_never_raised(raw: bytes) -> None:
         *(
             ("words", "not-json"),
             ("no id", "bad-id"),
+            ("two ids", "bad-id"),
             ("id later than the year 3000", "bad-id"),
             ("conflict", "conflict-marker"),
         ),

@@ -412,6 +412,13 @@ def test_a_record_without_a_good_id_is_damage_and_drags_no_later_id_along(bench:
     assert clock.seconds_of(new.id) <= clock.now() + 1
 
 
+def test_a_record_with_two_ids_is_damage_in_every_view(bench: LogBench) -> None:
+    two = line_of(bench.record(2))[:-2] + b',"id":"' + bench.record(3)["id"].encode() + b'"}\n'
+    bench.insert_line(2, two)
+    assert bench.assert_kept().kinds == [("bad-id", bench.offset(2))]
+    append_and_read(bench)
+
+
 @pytest.mark.parametrize("leaf_id", ["0" * 36, clock.FIRST_ID, "", 7, ["x"], {"a": 1}, "zzz"])
 def test_a_move_of_the_leaf_to_nothing_moves_nothing(bench: LogBench, leaf_id: Any) -> None:
     bench.append_record(id=after(bench)[0], type="leaf", leaf_id=leaf_id)
