@@ -16,7 +16,7 @@ def test_no_message_of_a_thread_that_is_deleted_and_restored_all_the_time_is_los
     count, stop = 300 if campaign else 25, root.with_name("stop")
     others = [
         processes.start(work.deletes, root, stop),
-        processes.start(work.restores, root, stop),
+        processes.start(work.restores, root, stop, 1),
         processes.start(work.empties, root, stop, "job"),
     ]
     try:
@@ -34,6 +34,22 @@ def test_no_message_of_a_thread_that_is_deleted_and_restored_all_the_time_is_los
         assert after.names.get("t") == "Comes and goes"
         assert list(after.trash) == []
     assert deleted - len(restored) in (0, 1)
+
+
+def test_no_message_of_a_session_that_is_deleted_and_begun_anew_all_the_time_stands_twice(root: Path, campaign: bool):
+    count, stop = 300 if campaign else 25, root.with_name("stop")
+    Store.open(root).close()
+    other = processes.start(work.deletes, root, stop)
+    try:
+        other.hear()
+        told = processes.run_all(work.appends_anew, [(root, me, count) for me in range(3)])
+    finally:
+        stop.touch()
+    assert other.result() > 0
+    logs = b"".join(log.read_bytes() for log in root.rglob("messages.jsonl"))
+    assert {content: logs.count(f'"{content}"'.encode()) for one in told for content in one} == {
+        content: 1 for one in told for content in one
+    }
 
 
 def test_each_deletion_is_either_brought_back_or_emptied(store: Store, root: Path, campaign: bool):

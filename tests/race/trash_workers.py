@@ -8,7 +8,16 @@ from pathlib import Path
 
 import processes
 
-from fsstore import AlreadyExistsError, JobStateRecord, NotFoundError, Store, ThreadNotFoundError, clock
+from fsstore import (
+    AlreadyExistsError,
+    ChatMessage,
+    JobStateRecord,
+    NotFoundError,
+    SessionStore,
+    Store,
+    ThreadNotFoundError,
+    clock,
+)
 
 
 def appends(root: Path, me: int, count: int) -> list[str]:
@@ -22,11 +31,19 @@ def appends(root: Path, me: int, count: int) -> list[str]:
     return done
 
 
+def appends_anew(root: Path, me: int, count: int) -> list[str]:
+    """Append to a session that comes and goes, and is begun again by whoever writes to it."""
+    sessions = SessionStore(root, lock_timeout=60, durability="full" if me % 2 else "process")
+    for number in range(count):
+        sessions.append("t", ChatMessage("user", f"{me} {number}."))
+    return [f"{me} {number}." for number in range(count)]
+
+
 def deletes(root: Path, stop: Path) -> int:
-    """Delete a thread whenever somebody wrote to it, until told to stop; give how often."""
+    """Delete a thread whenever somebody wrote to it, once at least, until told to stop; give how often."""
     store, count, known = Store.open(root, lock_timeout=60), 0, 0
     processes.say("begins")
-    while not stop.exists():
+    while not (count and stop.exists()):
         if (found := len(store.thread("t").messages)) > known:
             known = found
             count += store.threads.delete("t")
@@ -34,11 +51,11 @@ def deletes(root: Path, stop: Path) -> int:
     return count
 
 
-def restores(root: Path, stop: Path) -> list[str]:
-    """Bring back whatever is in the trash, until told to stop; give the ids."""
+def restores(root: Path, stop: Path, least: int = 0) -> list[str]:
+    """Bring back whatever is in the trash, so much at least, until told to stop; give the ids."""
     store, done = Store.open(root, lock_timeout=60), []
     processes.say("begins")
-    while not stop.exists():
+    while not (len(done) >= least and stop.exists()):
         done += restore_all(store)
         time.sleep(0.001)
     return done
