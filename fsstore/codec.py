@@ -51,6 +51,7 @@ HEAD = b'{"id":"'
 QUOTED_ID = b'"id"'
 #: A character's escape but a control character's; a backslash before it that is one itself takes a pair.
 _ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u(?!00[01])")
+_NO_OBJECT = " where an object belongs"
 _CONFLICT = re.compile(rb"(<{7}|={7}|>{7}|\|{7})( |$)")
 
 
@@ -216,7 +217,7 @@ def decode_object(data: bytes) -> Object:
     """
     value = orjson.loads(data)
     if type(value) is not dict:
-        raise ValueError(f"{type(value).__name__} where an object belongs")
+        raise ValueError(f"{type(value).__name__}{_NO_OBJECT}")
     if _EXACT.issuperset(map(type, value.values())) or all(False for _ in _unusual(value)):
         return value
     return _exact(data)
@@ -358,5 +359,5 @@ def _name_damage(body: bytes, records: list[Piece], end: int, reason: str) -> tu
     except UnicodeDecodeError:
         return "utf8", "no valid UTF-8"
     if not body.lstrip(b"\0").startswith(b"{"):
-        return "not-json" if body[:1] not in b'["-0123456789tfn' else "no-object", reason
+        return "no-object" if reason.endswith(_NO_OBJECT) else "not-json", reason
     return "torn", f"an unfinished record: {reason}"

@@ -78,6 +78,11 @@ _CONFLICT_COPY = re.compile(
     r"|.*\.jsonl?~|\..+\.jsonl?\.[A-Za-z0-9]{6}"
     r"|.*[._](?:BASE|LOCAL|REMOTE|BACKUP)[._]\d+\.jsonl?"
 )
+_DIRECTORY = re.compile(
+    rf"{JOBS}|{RECIPES}|{THREADS}(?:/[^/]+/(?:{CHECKPOINTS}|{RUNS}(?:/[^/]+/{STEPS})?))?"
+    rf"|{WORKFLOWS}(?:/[^/]+/(?:{'|'.join(_PART_KINDS)}))?"
+    rf"|{'|'.join(map(re.escape, (*OWN_DIRECTORIES, QUARANTINE)))}"
+)
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$|clock\$)(?:\.|$)")
 
 
@@ -154,6 +159,11 @@ def decode_name(name: str) -> str | None:
 def is_conflict_copy(name: str) -> bool:
     """Say whether a file name is one that sync tools and editors give to a copy; no id has such a name."""
     return _CONFLICT_COPY.fullmatch(name) is not None
+
+
+def is_directory_place(below: str) -> bool:
+    """Say whether the store keeps nothing but a directory at a path below the root."""
+    return _DIRECTORY.fullmatch(below) is not None
 
 
 def stripe(name: str) -> str:

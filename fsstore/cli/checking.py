@@ -97,9 +97,14 @@ def compact(threads: tuple[str, ...], root: str, as_json: bool, lock_timeout: fl
         console.print(f"{number(freed)} bytes freed.")
 
 
-def _open(root: str) -> Store:
+@contextmanager
+def _open(root: str) -> Iterator[Store]:
+    """Open a store to be read; what cannot be read ends with the exit code that `check` has for it."""
     try:
-        return open_store(root)
+        with open_store(root) as store:
+            yield store
+    except BrokenPipeError:
+        raise
     except (FormatError, OSError) as error:
         raise WrongUsageError(sentence_of(error)) from None
 

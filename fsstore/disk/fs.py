@@ -262,6 +262,14 @@ def is_directory(path: str) -> bool:
         return False
 
 
+def is_regular(path: str) -> bool:
+    """Say whether a regular file, no link to one, stands here."""
+    try:
+        return _stat.S_ISREG(own_status(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def is_link(path: str) -> bool:
     """Say whether a symbolic link stands here, wherever it leads."""
     return os.path.islink(path)
@@ -272,6 +280,9 @@ def make_private(path: str) -> None:
     fd = open_fd(path, os.O_RDONLY | os.O_NONBLOCK | _OPEN)
     try:
         os.fchmod(fd, fstat(fd).st_mode & 0o700)
+    except OSError as error:
+        name_file(error, path)
+        raise
     finally:
         close(fd)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from enum import StrEnum
 from functools import partial
 
@@ -65,7 +66,7 @@ class _Check:
         for done, part in enumerate(parts):
             if self._progress:
                 self._progress(done, len(parts))
-            found = list(part())
+            found = list(self._found(part))
             if PASSING.isdisjoint(problem.kind for problem in found):
                 yield from found
             else:
@@ -75,8 +76,15 @@ class _Check:
         if again:
             machine.pause(_SETTLED)
         for part, found in again:
-            now = set(part())
+            now = set(self._found(part))
             yield from (problem for problem in found if problem in now)
+
+    def _found(self, part: Part) -> Iterator[Problem]:
+        """Give what one part has; where the system refuses to look (a directory nobody may enter), the others go on."""
+        try:
+            yield from part()
+        except OSError as error:
+            yield self._problem(error.filename or self._root, None, "unreadable", str(error))
 
     def _parts(self) -> Iterator[Part]:
         yield partial(self._view, f"{self._root}/{layout.INDEX}", IndexView)
@@ -297,10 +305,14 @@ class _Check:
             yield self._problem(path, end, "torn", f"an unfinished last record of {size - end} bytes: {start!r}")
 
     def _leftovers(self) -> Iterator[Problem]:
-        for path in leftovers.temporary(self._root):
+        for path in self._left(leftovers.temporary):
             yield self._problem(path, None, "leftover-temp", "its writer is gone")
-        for path in leftovers.stale_stamps(self._root):
+        for path in self._left(leftovers.stale_stamps):
             yield self._problem(path, None, "stale-cache", "it does not fit its log any more")
+
+    def _left(self, find: Callable[[str], Iterator[str]]) -> Iterator[str]:
+        with contextlib.suppress(OSError):  # of links, and of what may not be read, `entries` tells
+            yield from (path for path in find(self._root) if not fs.is_link(path))
 
 
 def _is_name_of(name: str, id: Json) -> bool:

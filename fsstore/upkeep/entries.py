@@ -28,6 +28,9 @@ def _entry(root: str, path: str, name: str) -> Iterator[Problem]:
         mode = fs.own_status(path).st_mode
     except FileNotFoundError:
         return  # gone since it was listed
+    except OSError as error:
+        yield problem_at(root, path, "unreadable", str(error))
+        return
     if _stat.S_ISLNK(mode):
         yield problem_at(root, path, "symlink", "a symbolic link; nothing is read or written through it")
         return
@@ -42,6 +45,8 @@ def _entry(root: str, path: str, name: str) -> Iterator[Problem]:
             return
         for name in below:
             yield from _entry(root, f"{path}/{name}", name)
+    elif layout.is_directory_place(path.removeprefix(f"{root}/")):
+        yield problem_at(root, path, "stranger", "a directory belongs here")
 
 
 def _loose(root: str, path: str, mode: int) -> Iterator[Problem]:

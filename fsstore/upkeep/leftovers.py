@@ -21,7 +21,7 @@ def temporary(root: str) -> Iterator[str]:
 
     Whether a process of another machine lives cannot be told: its files count once they are a day old.
     """
-    for name in fs.names(f"{root}/{layout.TMP}"):
+    for name in _names(root, layout.TMP):
         path = f"{root}/{layout.TMP}/{name}"
         made_by = layout.parse_temp_name(name)
         if made_by and made_by[0] == layout.temp_host(machine.host()):
@@ -33,7 +33,7 @@ def temporary(root: str) -> Iterator[str]:
 
 def stale_stamps(root: str) -> Iterator[str]:
     """Give each stamp that does not fit its log."""
-    for name in fs.names(f"{root}/{layout.CACHE}"):
+    for name in _names(root, layout.CACHE):
         path = f"{root}/{layout.CACHE}/{name}"
         if not stamp.fits(path, f"{root}/{layout.THREADS}/{layout.stamped_name(name)}/{layout.MESSAGES}"):
             yield path
@@ -41,9 +41,9 @@ def stale_stamps(root: str) -> Iterator[str]:
 
 def lost_taints(root: str) -> Iterator[str]:
     """Give each taint mark whose log is neither in its place nor in the trash, from where it may come back."""
-    for name in fs.names(f"{root}/{layout.TAINTED}"):
+    for name in _names(root, layout.TAINTED):
         below = layout.tainted_log(name)
-        trashed = (layout.trash_path(below, deletion) for deletion in fs.names(f"{root}/{layout.TRASH}"))
+        trashed = (layout.trash_path(below, deletion) for deletion in _names(root, layout.TRASH))
         if not any(fs.is_file(f"{root}/{one}") for one in (below, *trashed)):
             yield f"{root}/{layout.TAINTED}/{name}"
 
@@ -53,12 +53,18 @@ def empty_directories(root: str) -> Iterator[str]:
 
     A deletion makes them one after the other, and no lock keeps the upper ones: they count once it is a day old.
     """
-    for deletion in fs.names(f"{root}/{layout.TRASH}"):
+    for deletion in _names(root, layout.TRASH):
         top = f"{root}/{layout.TRASH}/{deletion}"
         if clock.is_id(deletion) and clock.now() - clock.seconds_of(deletion) > _OLD and fs.is_directory(top):
             below = [path for path, _ in trees.walk(top)]
             if all(map(fs.is_directory, below)):
                 yield from (*reversed(below), top)
+
+
+def _names(root: str, below: str) -> list[str]:
+    """Give the names in a directory of the store's own; not where a symbolic link leads."""
+    fs.check_no_link(f"{root}/{below}", root)
+    return fs.names(f"{root}/{below}")
 
 
 def lock_of(root: str, path: str) -> str:

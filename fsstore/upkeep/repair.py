@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os.path
 
 from fsstore import clock, layout
-from fsstore.disk import document, fs
+from fsstore.disk import document, fs, trees
 from fsstore.disk.log import Log
 from fsstore.errors import FormatError
 from fsstore.resources import stamp
@@ -33,14 +34,16 @@ def repair(store: Store, root: Root, *, dry_run: bool) -> list[Problem]:
 
 def _mend(store: Store, root: Root, problem: Problem) -> None:
     path = root.path if problem.path == "." else f"{root.path}/{problem.path}"
+    root.check_no_link(os.path.dirname(path))
     with contextlib.suppress(FileNotFoundError):  # somebody was faster
         if problem.kind == "permissions":
             fs.make_private(path)
         elif problem.kind == "stale-cache":
-            fs.unlink(path)
+            trees.discard(path)
         elif problem.kind == "leftover-temp":
-            root.quarantine(path, clock.new_id(), [(0, fs.read_file(path), problem.detail)])
-            fs.unlink(path)
+            for file in filter(fs.is_regular, (path, *(below for below, _ in trees.walk(path)))):
+                root.quarantine(file, clock.new_id(), [(0, fs.read_file(file), problem.detail)])
+            trees.discard(path)
         elif problem.kind == "index-differs":
             fields = document.read(path)
             if fields:

@@ -112,3 +112,11 @@ def test_print_secrets_says_where_and_what_kind_and_never_the_secret(
     store.thread("sky-1").messages.compact()
     assert print_secrets(store, as_json=False) == 0
     assert capfdbinary.readouterr().out == b""
+
+
+@pytest.mark.damaged
+def test_a_log_that_cannot_be_read_ends_the_search_for_secrets_with_2(store: Store, said: list[str]) -> None:
+    path = Path(store.thread("sky-1").messages.path)
+    path.unlink()
+    path.mkdir()
+    assert fsstore("check", "--secrets", "--root", store.root) == Result(2, "", f"fsstore: not a regular file: {path}\n")

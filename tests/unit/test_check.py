@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -177,6 +178,45 @@ def test_a_leftover_goes_to_quarantine_and_a_stale_cache_goes(bench: Bench, name
     assert [raw.read_bytes() for raw in bench.file(".fsstore").glob("quarantine/*.raw")] == [b"left"]
     assert not bench.file(f".fsstore/tmp/{name}").exists()
     assert not bench.file(".fsstore/cache/long.stamp").exists()
+
+
+def test_what_is_no_file_among_temporary_files_and_caches_is_mended_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    tomorrow = clock.now() + 100_000
+    monkeypatch.setattr(clock, "now", lambda: tomorrow)
+    left = bench.file(".fsstore/tmp/01.7.another.gone.tmp/threads/gone")  # a trash that another machine did not come to empty
+    left.mkdir(parents=True)
+    (left / "meta.json").write_bytes(b"one")
+    (left / "messages.jsonl").write_bytes(b"two")
+    os.mkfifo(bench.file(".fsstore/tmp/fifo"))
+    bench.file(".fsstore/cache/x.stamp").mkdir()
+    with Store.open(bench.root) as store:
+        assert {"leftover-temp", "stale-cache"} <= {problem.kind for problem in store.repair()}
+        assert store.repair() == []
+    kept = {
+        raw.read_bytes(): json.loads(raw.with_suffix(".json").read_bytes()) for raw in bench.root.glob("*/quarantine/*.raw")
+    }
+    assert {data: about["path"].rpartition("/gone/")[2] for data, about in kept.items()} == {
+        b"one": "meta.json",
+        b"two": "messages.jsonl",
+    }
+    assert list(bench.file(".fsstore/tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("own", ["tmp", "cache", "."])
+def test_what_a_planted_link_leads_to_is_neither_read_nor_mended(
+    bench: Bench, own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tomorrow = clock.now() + 100_000
+    monkeypatch.setattr(clock, "now", lambda: tomorrow)
+    with Store.open(bench.root) as store:
+        place, aside = bench.file(f".fsstore/{own}"), bench.root.parent / "elsewhere"
+        place.rename(aside)
+        place.symlink_to(aside)
+        for directory in ("tmp", "cache") if own == "." else ("",):
+            (aside / directory / "mine").write_bytes(b"mine")
+        assert bench.found() == [(f".fsstore/{own}".removesuffix("/."), "symlink")]
+        assert store.repair() == []
+    assert all(path.read_bytes() == b"mine" for path in aside.rglob("mine"))
 
 
 @pytest.mark.parametrize("spoil", [b"words\n", b'{"id":"x"}\n', b"=======\n"])
@@ -454,6 +494,39 @@ def test_a_directory_that_may_not_be_read_is_unreadable(bench: Bench) -> None:
         pytest.skip("this user may read everything")
     finally:
         bench.file("threads/t/runs").chmod(0o700)
+
+
+@pytest.mark.parametrize("place", ["threads/long", "threads/long/runs", ".fsstore/tmp", ".fsstore/cache", ".fsstore"])
+def test_what_may_not_be_looked_at_is_unreadable_and_hides_no_other_problem(
+    bench: Bench, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.append_record(id=next_id(bench), type="later")
+    bench.file("threads/long/runs").mkdir(0o700)
+    refused = str(bench.file(place))
+
+    def refuse(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: str, *args: Any, **more: Any) -> Any:
+            if str(path).startswith(f"{refused}/") or (path == refused and real is os.listdir):
+                raise PermissionError(13, "Permission denied", path)
+            return real(path, *args, **more)
+
+        return call
+
+    for name in ("stat", "own_status", "list_names", "open_fd"):
+        monkeypatch.setattr(fs, name, refuse(getattr(fs, name)))
+    found = bench.found()
+    assert (LOG, "unknown-type") in found
+    assert {kind for path, kind in found if path.startswith(place)} == {"unreadable"}
+
+
+@pytest.mark.parametrize(
+    "place", ["jobs", "recipes", "threads/t/checkpoints", "threads/t/runs/r/steps", "workflows", ".fsstore/trash"]
+)
+def test_a_file_in_the_place_of_a_directory_is_a_stranger(bench: Bench, place: str) -> None:
+    if bench.file(place).exists():
+        shutil.rmtree(bench.file(place))
+    bench.file(place).touch(0o600)
+    assert bench.found() == [(place, "stranger")]
 
 
 @pytest.mark.parametrize("path", [LOG, META, STATUS, STEP, NAMES])

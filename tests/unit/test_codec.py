@@ -377,3 +377,10 @@ def test_a_line_with_one_record_never_looks_glued_unless_it_says_id_again(text: 
     assert codec.may_be_glued(raw) == ('"id"' in raw.decode()[5:])
     assert codec.may_be_glued(spelled(A, text) + spelled(B))
     assert codec.may_be_glued(spelled(A, text)[:-3] + spelled(B))
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind"), [(b"foo\n", "not-json"), (b"nothing\n", "not-json"), (b"-\n", "not-json"), (b"null\n", "no-object")]
+)
+def test_only_json_is_no_object(raw: bytes, kind: str) -> None:
+    assert [found for found, _ in codec.read_line(raw).damage] == [kind]

@@ -289,3 +289,13 @@ def test_the_file_system_of_a_directory_is_looked_up_in_the_systems_own_table(tm
     assert not machine.is_local("/sys/kernel")
     (tmp_path / "link").symlink_to("/proc")
     assert not machine.is_local(str(tmp_path / "link"))
+
+
+def test_a_right_that_may_not_be_taken_away_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(fd: int, mode: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    with pytest.raises(PermissionError) as caught:
+        fs.make_private(str(tmp_path))
+    assert caught.value.filename == str(tmp_path)
