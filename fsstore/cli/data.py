@@ -6,6 +6,7 @@ import dataclasses
 
 import click
 
+from fsstore.cli.exits import WrongUsageError
 from fsstore.cli.options import limit_option, open_store, store_options
 from fsstore.cli.output import clean, count_of, emit, make_console, note_unreadable, one_line, print_table
 from fsstore.errors import CorruptError
@@ -50,6 +51,8 @@ def stats(session: str | None, recipe: str | None, root: str, as_json: bool) -> 
     Runs that were rewound do not count. SESSION is a session's id, or a beginning of it that no other session has; without it
     all sessions count.
     """
+    if session == "":
+        raise WrongUsageError("SESSION is empty: leave it out for all sessions")
     with open_store(root) as store:
         id = None if session is None else store.data.resolve(session)
         found = store.data.statistics(session_id=id, config_hash=recipe)

@@ -142,7 +142,7 @@ def print_table(
     """
     first = [Text(one_line(id)) for id in ids]
     room = console.width if console.is_terminal else None
-    width = min(max(len(heading), *(id.cell_len for id in first)), _ID_WIDTH, room // 3 if room else _ID_WIDTH)
+    width = min(max([len(heading), *(id.cell_len for id in first)]), _ID_WIDTH, room // 3 if room else _ID_WIDTH)
     formats = columns.values()
     for id, row in chain([(Text(heading, style="bold"), tuple(columns))], zip(first, rows, strict=True)):
         if room:

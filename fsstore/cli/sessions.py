@@ -23,7 +23,12 @@ _UNREADABLE = SessionState(state="?")
 @click.command(short_help="List sessions: all, or those that run, are stuck, or are stale.")
 @click.option("--running", is_flag=True, help="Only those that are running, the turn begun last first.")
 @click.option("--stuck", type=click.FloatRange(min=0), metavar="SECONDS", help="Only those whose turn began longer ago.")
-@click.option("--stale", type=click.FloatRange(min=0), metavar="HOURS", help="Only those that a clean-up would take.")
+@click.option(
+    "--stale",
+    type=click.FloatRange(min=0),
+    metavar="HOURS",
+    help="Only those that a clean-up would take: unused for longer, but at 0 none.",
+)
 @limit_option("sessions")
 @store_options
 def sessions(running: bool, stuck: float | None, stale: float | None, limit: int | None, root: str, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from fsstore import clock, codec, layout
 from fsstore.disk import document, fs
 from fsstore.disk.collection import Collection
 from fsstore.disk.follow import last_id
-from fsstore.errors import AlreadyExistsError, ThreadNotFoundError
+from fsstore.errors import AlreadyExistsError, CorruptError, ThreadNotFoundError
 from fsstore.records.threads import ThreadInfo
 from fsstore.resources.branches import TreeReader
 from fsstore.resources.deletions import Deletions
@@ -113,7 +113,14 @@ class Threads:
     def unreadable(self) -> list[str]:
         """Give the ids of the threads whose meta.json cannot be read: listings pass over them, and `check` says why."""
         readable = {info.id for info in self}
-        return [id for id in self._documents.ids() if id not in readable]
+        return [id for id in self._documents.ids() if id not in readable and self._is_unreadable(id)]
+
+    def _is_unreadable(self, id: str) -> bool:
+        try:
+            self._documents.get(id)
+        except CorruptError:
+            return True
+        return False  # it was made, or is gone, since it was listed
 
     def recent(self, limit: int | None = 50, *, archived: bool = False, by: str = "last_activity") -> list[ThreadInfo]:
         """Give threads, the newest first.

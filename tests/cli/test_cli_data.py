@@ -84,6 +84,7 @@ def test_stats_of_one_session_by_the_beginning_of_its_id(sessions: Store) -> Non
 
 def test_stats_of_a_session_that_is_not_there_or_of_several(sessions: Store) -> None:
     assert fsstore("stats", "ses_x", "--root", sessions.root).error(3) == "session ses_x not found"
+    assert fsstore("stats", "", "--root", sessions.root).error(2) == "SESSION is empty: leave it out for all sessions"
     assert "2 sessions begin with 'ses_a'" in fsstore("stats", "ses_a", "--root", sessions.root).error(3)
 
 

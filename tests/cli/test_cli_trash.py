@@ -153,4 +153,5 @@ def test_du_shows_the_biggest_first_and_changes_nothing(store: Store) -> None:
     sizes = store.sizes()
     assert lines[-1].startswith(f"All of {store.root}: {sum(one.disk for one in sizes):,} bytes on disk, ")
     assert fsstore("du", "--json", "-n", "2", "--root", store.root).lines() == [asdict(one) for one in sizes[:2]]
+    assert fsstore("du", "-n", "0", "--root", store.root).out.splitlines()[1:] == lines[-1:]
     assert everything(store.root) == before

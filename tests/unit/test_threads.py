@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from fsstore import (
     clock,
     layout,
 )
+from fsstore.disk.collection import Collection
 
 
 def meta(store: Store, id: str) -> Path:
@@ -237,6 +238,19 @@ def test_a_corrupt_meta_raises_is_never_overwritten_and_listings_skip_it(store: 
     assert faults.texts(store) == ["still readable"]
     store.thread("t").messages.append("user", "and writable")
     assert meta(store, "t").read_bytes() == data
+
+
+def test_a_thread_that_is_made_while_somebody_looks_is_not_unreadable(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.threads.create("t")
+    documents = store.threads._documents
+    listed = list(documents.all())
+
+    def listed_before() -> Iterator[Any]:
+        store.threads.create("new")
+        return iter(listed)
+
+    monkeypatch.setattr(Collection, "all", lambda self: listed_before())
+    assert store.threads.unreadable() == []
 
 
 @pytest.mark.damaged
