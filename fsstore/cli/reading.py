@@ -7,6 +7,7 @@ from rich.text import Text
 
 from fsstore.cli.options import find_thread, limit_option, open_store, store_options
 from fsstore.cli.output import (
+    brief,
     clean,
     count_of,
     emit,
@@ -59,7 +60,7 @@ def _print_threads(store: Store, threads: list[ThreadInfo]) -> None:
 
 
 def _title(info: ThreadInfo) -> str:
-    title = one_line(info.name or info.preview, 120)
+    title = brief(info.name or info.preview, 120)
     return f"{title} [archived]".lstrip() if info.archived else title
 
 

@@ -79,6 +79,12 @@ def test_ls_names_the_threads_that_cannot_be_read_and_lists_the_others(full: Sto
 # show
 
 
+def test_ls_shows_a_name_that_is_no_text_as_it_is(store: Store) -> None:
+    meta = Path(store.threads.create("t", name="seven").directory, "meta.json")
+    meta.write_text(meta.read_text().replace('"seven"', "7"))
+    assert fsstore("ls", "--root", store.root).out.splitlines()[1].split()[-1] == "7"
+
+
 def test_show_prints_the_current_branch(full: Store) -> None:
     result = fsstore("show", "sky-1", "--root", full.root)
     assert result == type(result)(0, SHOWN, "")
