@@ -350,8 +350,8 @@ class Parts(Generic[R]):
 
     def __iter__(self) -> Iterator[R]:
         known: dict[tuple[str, str], bool] = {}
-        rows = sorted(self._documents.all(), key=_age) if self._run.is_there() else []
-        return (self._part(fields, known) for fields in rows)
+        parts = [self._part(fields, known) for fields in sorted(self._documents.all(), key=_age)]
+        return iter(parts if self._run.is_there() else ())  # last: what a deletion takes away meanwhile is there in part
 
     def damage(self) -> Iterator[CorruptError]:
         """Say of each part that cannot be read, and so is listed nowhere, why."""
