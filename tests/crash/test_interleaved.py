@@ -159,6 +159,6 @@ def test_what_another_does_before_any_call_comes_before_or_after(
                 assert seen in orders, (*pair, used, f"before call {both.acted_at}")
                 at = both.acted_at + 1
                 count += 1
-            assert at > 1, pair
+    assert count > 5 * len(pairs)
     shutil.rmtree(tmp_path / "world")
     figures(f"interleaved: {len(pairs)} pairs, {count:,} interleavings")
