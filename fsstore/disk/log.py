@@ -115,15 +115,15 @@ class Log:
                 return writer, data, ids
             self.root.let_go(self.path, writer)
 
-    def rewrite(self, change: Callable[[bytes], bytes | None]) -> None:
-        """Replace the log's lines by what `change` makes of them (None: they stay), where there is a log.
+    def rewrite(self, change: Callable[[bytes], bytes | None]) -> bool:
+        """Replace the log's lines by what `change` makes of them (None: they stay); say whether there is a log.
 
         On disk: A new file, synced at either durability, then renamed over the old one.
         Crash: The old log or the new one.
         Concurrency: `change` runs without the lock; other writers wait only while what they appended meanwhile is copied.
         """
         self.root.check_writable()
-        renew(self.root, self.path, change, self._locked)
+        return renew(self.root, self.path, change, self._locked)
 
     def mend(self, change: Callable[[bytes], bytes | None]) -> None:
         """Replace the log's lines by what `change` makes of them, a fragment at the end included. See `rewrite`.

@@ -25,8 +25,8 @@ def renew(
     lock: Callable[[], AbstractContextManager[object]] = nullcontext,
     *,
     whole: bool = False,
-) -> None:
-    """Put a log's lines, changed, into a new file in its place, synced at either durability.
+) -> bool:
+    """Put a log's lines, changed, into a new file in its place, synced at either durability; say whether there is a log.
 
     Whoever writes without the lock may come between: then all is done again, so that nobody's file is written over.
 
@@ -47,11 +47,12 @@ def renew(
         try:
             fd = fs.open_read(path)
         except FileNotFoundError:
-            return
+            return False
         try:
             done = _renew_from(fd, root, path, change, lock, whole)
         finally:
             fs.close(fd)
+    return True
 
 
 def _renew_from(

@@ -77,11 +77,15 @@ class Finder:
         return None
 
     def _among_all(self, message_id: str) -> ThreadHandle:
-        found = []
-        for thread, message in self._holders(message_id):
-            if message.record_id == message_id:
-                return thread
-            found.append(thread)
+        found: list[ThreadHandle] = []
+        looked: set[str] = set()
+        # New names are looked at, too: a thread that was given another id meanwhile was seen under neither.
+        while not found and (names := [name for name in fs.names(self._directory) if name not in looked]):
+            for thread, message in self._holders(names, message_id):
+                if message.record_id == message_id:
+                    return thread
+                found.append(thread)
+            looked.update(names)
         if not found:
             raise MessageNotFoundError(message_id)
         if len(found) > 1:
@@ -89,14 +93,14 @@ class Finder:
             raise ValueError(f"message id {message_id!r} stands in several threads ({shown}): name the thread as well")
         return found[0]
 
-    def _holders(self, message_id: str) -> Iterator[tuple[ThreadHandle, Message]]:
+    def _holders(self, names: list[str], message_id: str) -> Iterator[tuple[ThreadHandle, Message]]:
         try:
             needle = codec.encode_line({"": message_id})[4:-2]  # with its quotes
         except ValueError:
             return  # no text that JSON can hold
         sieves = (needle,) if _PLAIN.fullmatch(message_id) else (needle, b"\\")  # it may be spelled with escapes
         buffer = bytearray(_BUFFER)
-        for name in fs.names(self._directory):
+        for name in names:
             path = f"{self._directory}/{name}/{layout.MESSAGES}"
             if not fs.contains(path, sieves, buffer) or not _holds(path, sieves, message_id):
                 continue

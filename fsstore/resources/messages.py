@@ -323,7 +323,8 @@ class Messages(TreeReader):
             )
             return None if left.data == data else left.data
 
-        self._log.rewrite(change)
+        if not self._log.rewrite(change):
+            return Compacted()  # the thread was moved away meanwhile, its log as it was
         self.forget_stamp()
         return done
 

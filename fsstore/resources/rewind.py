@@ -84,7 +84,7 @@ class RewindStack:
             entries = self._entries(view)
             return {**files, "entry_id": entries[-1].id} if entries else None
 
-        self._files.write(lambda: self._files.rewind.append(describe))
+        self._files.write_there(lambda: self._files.rewind.append(describe))
 
     def clear(self) -> None:
         """Take every entry from the stack.
@@ -94,7 +94,7 @@ class RewindStack:
         Concurrency: An entry that another process pushes later stays.
         """
         if self:
-            self._files.write(
+            self._files.write_there(
                 lambda: self._files.rewind.append(
                     lambda view: {"type": "clear", "entry_ids": [one.id for one in self._entries(view)]}
                 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fsstore import layout
+from fsstore.errors import ThreadNotFoundError
 from fsstore.resources.beginning import beginning
 from fsstore.resources.content_log import ContentView, WholeContentView
 from fsstore.resources.rewind_log import RewindView
@@ -46,16 +49,21 @@ class SessionFiles:
         """Call what writes into the session, which is begun where it is missing; see `beginning`."""
         return beginning(self._threads, self.place.id, call, kind=KIND, cwd=self._cwd)
 
+    def write_there(self, call: Callable[[], object]) -> None:
+        """Call what writes into the session, unless it is missing: one that was deleted meanwhile is not begun again for it."""
+        with suppress(ThreadNotFoundError):
+            call()
+
     def append(self, describe: Callable[[ContentView], Object | None]) -> None:
         """Append a record to what the session went through; see `ViewedLog.append`."""
         self.write(lambda: self.content.append(describe))
 
     def append_if(self, describe: Callable[[ContentView], Object | None]) -> None:
-        """Append a record as `append` does; where there is none to append, no session is begun for it."""
+        """Append a record to what the session went through, where there is one to append; no session is begun for it."""
         with self.content.reading() as view:
             needed = describe(view) is not None
         if needed:
-            self.append(describe)
+            self.write_there(lambda: self.content.append(describe))
 
     def whole(self) -> WholeContentView:
         """Read all that the session went through, what was said in its runs included."""

@@ -331,7 +331,8 @@ class Threads:
             `.fsstore/tmp`, synced, and renamed into its place; then as `delete`.
         Crash: It is there under the old id, under both, or under the new one. Done again, it is finished, unless somebody
             wrote to the old one since.
-        Concurrency: A write to the old id either comes before, and goes along, or finds no thread.
+        Concurrency: A write to the old id either comes before, and goes along, or finds no thread. What lists threads
+            meanwhile may give it under either id, under both, or under none.
         """
         old, new = self.handle(id), self.handle(new_id)
         self._root.check_writable()

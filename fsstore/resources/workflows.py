@@ -334,8 +334,9 @@ class Parts(Generic[R]):
         Raises:
             CorruptError: Its document cannot be read.
         """
-        fields = self._documents.get(id) if self._run.is_there() else None
-        return None if fields is None else self._part(fields, {})
+        fields = self._documents.get(id)
+        part = None if fields is None else self._part(fields, {})
+        return part if self._run.is_there() else None  # last: what a deletion takes away meanwhile is there in part
 
     def __getitem__(self, id: str) -> R:
         """Read a part that exists.
@@ -350,8 +351,8 @@ class Parts(Generic[R]):
 
     def __iter__(self) -> Iterator[R]:
         known: dict[tuple[str, str], bool] = {}
-        rows = sorted(self._documents.all(), key=_age) if self._run.is_there() else []
-        return (self._part(fields, known) for fields in rows)
+        parts = [self._part(fields, known) for fields in sorted(self._documents.all(), key=_age)]
+        return iter(parts if self._run.is_there() else ())  # last, as above
 
     def damage(self) -> Iterator[CorruptError]:
         """Say of each part that cannot be read, and so is listed nowhere, why."""

@@ -244,3 +244,15 @@ def test_a_log_that_is_replaced_while_it_is_compacted_is_compacted_anew(
     assert b"only here" not in path.read_bytes()
     assert [message.content for message in messages][-1] == "3"
     assert list(Path(store.root, ".fsstore/tmp").iterdir()) == []
+
+
+def test_a_log_that_goes_to_the_trash_while_it_is_compacted_is_not_told_as_compacted(
+    store: Store, messages: Messages, monkeypatch: pytest.MonkeyPatch
+):
+    messages.extend({"role": "user", "content": f"{n}"} for n in range(2))
+    messages.remove_last()
+    monkeypatch.setattr(Compaction, "_take_line", lambda self, at, raw: Store.open(store.root).thread("t").delete())
+    assert messages.compact() == Compacted()
+    (log,) = Path(store.root, ".fsstore/trash").rglob("messages.jsonl")
+    assert b'"1"' in log.read_bytes()
+    assert list(Path(store.root, ".fsstore/tmp").iterdir()) == []

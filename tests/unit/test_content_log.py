@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from faults import PLAIN_CALLS, descriptors
 
-from fsstore import EventEntry, ModelResponse, RecipeSnapshot, RewindEntry, Store, clock, snapshot_files
+from fsstore import EventEntry, FileSnapshot, ModelResponse, RecipeSnapshot, RewindEntry, Store, clock, snapshot_files
 from fsstore.disk import fs
 from fsstore.resources.data_session import DataSession
+from fsstore.resources.viewed_log import ViewedLog
 
 RUN = {"timestamp": 1, "prompt_hash": "ph_1", "models": ["m"]}
 GOOD: dict[str, dict[str, Any]] = {
@@ -264,3 +265,30 @@ def test_nothing_stays_open_after_a_rewind(session: DataSession, store: Store, t
     store.close()
     assert descriptors(tmp_path) == []
     (tmp_path / "deep" / "a").rmdir()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda session: session.histories.truncate({"a": 0}),
+        lambda session: session.histories.clear(),
+        lambda session: session.runs.note("n"),
+        lambda session: session.rewinds.push_files([FileSnapshot(path="f", did_not_exist=True)]),
+        lambda session: session.rewinds.clear(),
+    ],
+)
+def test_a_session_that_is_deleted_meanwhile_is_not_begun_again_by_what_needs_one(
+    store: Store, session: DataSession, monkeypatch: pytest.MonkeyPatch, write: Any
+):
+    session.rewinds.push(RewindEntry(prompt="p"))
+    append, tried = ViewedLog.append, []
+
+    def after_a_deletion(log: Any, describe: Any) -> Any:
+        monkeypatch.undo()
+        tried.append(Store.open(store.root).threads.delete("s"))
+        return append(log, describe)
+
+    monkeypatch.setattr(ViewedLog, "append", after_a_deletion)
+    write(session)
+    assert tried == [True]
+    assert "s" not in store.threads

@@ -326,6 +326,20 @@ def test_a_thread_that_vanishes_before_it_is_looked_at_is_passed_over(store: Sto
     assert find(store, record) == "b"
 
 
+def test_a_message_whose_thread_is_given_another_id_meanwhile_is_found(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    give(store, "a", "given")
+    names, other = fs.names, Store.open(store.root)
+
+    def and_move(path: str) -> list[str]:
+        found = names(path)
+        monkeypatch.undo()
+        other.threads.move("a", "b")
+        return found
+
+    monkeypatch.setattr(fs, "names", and_move)
+    assert store.threads.with_message("given").id == "b"
+
+
 @pytest.mark.damaged
 def test_what_is_no_thread_holds_no_message(store: Store, root: Path) -> None:
     (record,) = give(store, "t", "given")

@@ -27,6 +27,7 @@ from fsstore import (
     WorkflowRun,
     clock,
 )
+from fsstore.disk import fs
 from fsstore.resources.workflows import WorkflowHandle, Workflows
 
 FULL = WorkflowRun(
@@ -414,6 +415,24 @@ def test_a_run_begun_again_under_its_id_has_no_part_of_the_old(store: Store, run
         assert list(getattr(again, name)) == []
     again.branches.create("b", branch_id="new")
     assert [part.branch_id for part in run.branches] == ["new"]
+
+
+@pytest.mark.parametrize("read_parts", [list, lambda parts: [part for part in [parts.get("c")] if part]])
+def test_a_part_whose_run_is_deleted_while_it_is_read_is_not_given_without_what_it_names(
+    store: Store, run: WorkflowHandle, monkeypatch: pytest.MonkeyPatch, read_parts: Any
+):
+    assert read_parts(run.candidates)
+    read = fs.read_file
+
+    def and_delete(path: str) -> bytes:
+        data = read(path)
+        if "/candidates/" in path:
+            monkeypatch.undo()
+            assert Store.open(store.root).workflows.delete("w")
+        return data
+
+    monkeypatch.setattr(fs, "read_file", and_delete)
+    assert read_parts(run.candidates) == []
 
 
 @pytest.mark.parametrize("then", ["delete", "create", "put"])
