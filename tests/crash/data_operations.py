@@ -106,6 +106,8 @@ def some_restored(before: View, after: View) -> list[View]:
 
 def begun(before: View, after: View) -> list[View]:
     """The views in which the session is begun, and nothing is in it yet; its recipe may be kept."""
+    if "d" not in after["threads"]:
+        return with_recipe(before, after)
     lists, objects = ("runs", "said", "tools", "stack"), ("histories", "costs")
     nothing = {**{name: [] for name in lists}, **{name: {} for name in objects}, "recipe": None, "checkpoint": None}
     empty = {**before, "threads": {"d": {**after["threads"]["d"], "data": nothing}}}

@@ -63,7 +63,7 @@ def long_unused(desk: Desk) -> None:
 
 def begun(before: View, after: View) -> list[View]:
     """The view in which a session is there, and its first message is not yet."""
-    if "s" in before["threads"]:
+    if "s" in before["threads"] or "s" not in after["threads"]:
         return []
     empty: View = {"messages": [], "branch": [], "newest": [], "leaves": []}
     return [{**after, "threads": {**after["threads"], "s": {**after["threads"]["s"], **empty}}}]
