@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 FORMAT = {"format": "fsstore", "version": VERSION}
+_PUT_BACK = f"if this is a store, put its {layout.FORMAT_FILE} back: {codec.encode_compact(FORMAT).decode()}"
 
 
 class Store:
@@ -266,7 +267,7 @@ def _has_format(path: str) -> bool:
     try:
         fields = codec.decode_object(data)
     except ValueError as error:
-        raise FormatError(file, f"cannot be read: {error}") from None
+        raise FormatError(file, f"cannot be read ({error}): {_PUT_BACK}") from None
     if fields.get("format") != FORMAT["format"]:
         raise FormatError(file, "not the format file of a store")
     version = fields.get("version")
@@ -287,7 +288,8 @@ def _create(root: Root) -> None:
         return  # another process made it meanwhile
     if strangers:
         shown = ", ".join(sorted(strangers)[:3])
-        raise FormatError(path, f"neither empty nor a store (it holds {shown}): name another directory, or a new one")
+        lost = f"; {_PUT_BACK}" if strangers <= layout.TOP_LEVEL else ""
+        raise FormatError(path, f"neither empty nor a store (it holds {shown}): name another directory, or a new one{lost}")
     if not fs.leads_to_directory(path):  # it may be a link to one: nothing below it may
         fs.make_directories(path)
     _sync_above(path)  # before the format file: where that stands, the root is durable, whoever made the directories

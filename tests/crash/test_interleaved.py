@@ -58,8 +58,10 @@ OTHERS = (
     "move",
     "move another",
     "restore",
+    "repair",
+    "open",
+    "delete workflow run",
 )
-OTHERS += ("repair", "open", "delete workflow run")
 #: In each of these there was a fault once.
 KNOWN = [("append", "delete"), ("compact", "delete"), ("find", "move another"), ("read candidates", "delete workflow run")]
 

@@ -12,7 +12,7 @@ import faults
 import processes
 import pytest
 
-from fsstore import FormatError, ReadOnlyError, SessionSource, StateStore, Store, ThreadStore, layout
+from fsstore import FormatError, JobStateRecord, ReadOnlyError, SessionSource, StateStore, Store, ThreadStore, layout
 from fsstore.disk import fs, machine
 from fsstore.store import default_root
 
@@ -97,6 +97,20 @@ def test_a_directory_with_something_else_is_refused_and_left_alone(tmp_path: Pat
     assert strange in str(raised.value)
     assert raised.value.path == str(tmp_path)
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_who_lost_a_format_file_is_told_what_to_put_back(tmp_path: Path, broken: bool):
+    with Store.open(tmp_path) as store:
+        store.jobs.put(JobStateRecord(id="j"))
+    file = tmp_path / "fsstore.json"
+    file.write_text("{") if broken else file.unlink()
+    before = tree(tmp_path)
+    with pytest.raises(FormatError, match="if this is a store, put its fsstore") as raised:
+        Store.open(tmp_path)
+    assert tree(tmp_path) == before
+    file.write_text(str(raised.value).rpartition("back: ")[2])
+    assert [job.id for job in Store.open(tmp_path).jobs.recent(None)] == ["j"]
 
 
 def test_a_file_is_no_root(tmp_path: Path):
