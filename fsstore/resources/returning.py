@@ -70,7 +70,8 @@ class Returns:
             fields = document.read(thread.place.meta)
             back = describe(thread.directory, f"{layout.THREADS}/{thread.place.name}", id) if fields else None
             saw = deletion.get("versions", {}).get(layout.META, "")
-            if back is None or fields is None or document.created(fields) > saw:  # begun again since
+            counts = id in self._index.deletions().get(thread.id, ())  # somebody may have been faster
+            if not counts or back is None or fields is None or document.created(fields) > saw:  # begun again since
                 raise NotFoundError(id, "deletion")
             self._deletions.take_back(thread.id, id)
         return back

@@ -27,7 +27,7 @@ def restore(store: Store) -> list[str]:
     found = []
     for entry in store.trash:
         with suppress(NotFoundError):
-            found += [store.trash.restore(entry.id).item_id] if entry.item_id == "gone" else []
+            found += [store.trash.restore(entry.id).item_id] if (entry.kind, entry.item_id) == ("thread", "gone") else []
     return found
 
 

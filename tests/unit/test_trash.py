@@ -27,6 +27,7 @@ from fsstore import (
     codec,
 )
 from fsstore.disk import fs, machine
+from fsstore.resources.session_index import SessionIndex
 
 
 def full(store: Store, id: str = "t") -> Any:
@@ -769,3 +770,28 @@ def test_who_held_a_log_open_when_its_thread_was_deleted_makes_its_place_durable
     assert not list((root / ".fsstore/tainted").glob("*messages*"))
     store.thread("t").goal.accrue(tokens=1)
     held.thread("t").messages.append("user", "and on")
+
+
+def test_of_two_who_finish_a_restoration_at_once_one_is_told_that_there_is_none(
+    store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    other = Store.open(root, lock_timeout=0)
+    store.threads.create("t")
+    store.threads.delete("t")
+    (entry,) = store.trash
+    with monkeypatch.context() as patch:
+        patch.setattr(SessionIndex, "note_restoration", refuse)
+        with pytest.raises(OSError, match="refused"):
+            store.trash.restore(entry.id)  # as if it had died: the directory is back, and the deletion counts
+    look = SessionIndex.deletions_of
+
+    def meanwhile(index: SessionIndex, thread_id: str) -> list[Any]:
+        rows = look(index, thread_id)
+        monkeypatch.undo()
+        assert other.trash.restore(entry.id).item_id == "t"
+        return rows
+
+    monkeypatch.setattr(SessionIndex, "deletions_of", meanwhile)
+    with pytest.raises(NotFoundError):
+        store.trash.restore(entry.id)
+    assert (root / "session_index.jsonl").read_text().count('"restored"') == 1
