@@ -145,7 +145,7 @@ class Store:
         disk = Root(path, durability=durability, lock_timeout=lock_timeout, max_open_files=max_open_files, read_only=read_only)
         if not _has_format(path):
             if read_only:
-                raise FormatError(path, "no store here")
+                raise FormatError(path, f"no store here{way_back(path)}")
             _create(disk)
         store = cls(disk)
         if not read_only:
@@ -257,6 +257,12 @@ def default_root() -> str:
     return f"{os.environ.get('XDG_DATA_HOME') or '~/.local/share'}/fsstore"
 
 
+def way_back(path: str) -> str:
+    """Say how a store whose format file was lost comes back, where a directory may be one; else nothing."""
+    names = fs.names(path)
+    return f"; {_PUT_BACK}" if names and layout.TOP_LEVEL.issuperset(names) else ""
+
+
 def _has_format(path: str) -> bool:
     """Say whether a store of a format that this version understands stands here."""
     file = f"{path}/{layout.FORMAT_FILE}"
@@ -288,8 +294,8 @@ def _create(root: Root) -> None:
         return  # another process made it meanwhile
     if strangers:
         shown = ", ".join(sorted(strangers)[:3])
-        lost = f"; {_PUT_BACK}" if strangers <= layout.TOP_LEVEL else ""
-        raise FormatError(path, f"neither empty nor a store (it holds {shown}): name another directory, or a new one{lost}")
+        way_out = f"name another directory, or a new one{way_back(path)}"
+        raise FormatError(path, f"neither empty nor a store (it holds {shown}): {way_out}")
     if not fs.leads_to_directory(path):  # it may be a link to one: nothing below it may
         fs.make_directories(path)
     _sync_above(path)  # before the format file: where that stands, the root is durable, whoever made the directories

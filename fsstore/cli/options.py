@@ -11,7 +11,7 @@ from fsstore.cli.exits import WrongUsageError
 from fsstore.cli.output import one_line
 from fsstore.disk import fs
 from fsstore.errors import AmbiguousPrefixError, FormatError, InvalidNameError, NotFoundError
-from fsstore.store import Store, default_root
+from fsstore.store import Store, default_root, way_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def open_store(root: str, *, lock_timeout: float | None = None, create: bool = F
         raise WrongUsageError("--root is empty: name the store's directory")
     path = os.path.abspath(os.path.expanduser(root))
     if not create and not _has_store(path):
-        raise WrongUsageError(f"no store at {path}: give its directory with --root, or make one with `fsstore import`")
+        way_out = f"give its directory with --root, or make one with `fsstore import`{way_back(path)}"
+        raise WrongUsageError(f"no store at {path}: {way_out}")
     if lock_timeout is None:
         return Store.open(path, read_only=True)
     try:

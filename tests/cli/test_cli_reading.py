@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,17 @@ def test_reading_a_store_that_is_not_there_makes_none(tmp_path: Path, arguments:
     (tmp_path / "stranger" / "notes.txt").write_text("mine")
     assert "no store at" in fsstore(*arguments, "--root", tmp_path / "stranger").error(2)
     assert [entry.name for entry in (tmp_path / "stranger").iterdir()] == ["notes.txt"]
+
+
+def test_who_lost_the_format_file_of_a_store_is_told_what_to_put_back(full: Store) -> None:
+    file = Path(full.root, "fsstore.json")
+    whole = file.read_bytes()
+    file.unlink()
+    error = fsstore("ls", "--root", full.root).error(2)
+    assert f"no store at {full.root}: " in error
+    file.write_text(error.rpartition("back: ")[2])
+    assert json.loads(file.read_bytes()) == json.loads(whole)
+    assert fsstore("ls", "--root", full.root).code == 0
 
 
 def test_a_thread_is_found_by_its_id_or_by_a_beginning_that_no_other_has(full: Store) -> None:

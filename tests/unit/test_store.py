@@ -106,8 +106,9 @@ def test_who_lost_a_format_file_is_told_what_to_put_back(tmp_path: Path, broken:
     file = tmp_path / "fsstore.json"
     file.write_text("{") if broken else file.unlink()
     before = tree(tmp_path)
-    with pytest.raises(FormatError, match="if this is a store, put its fsstore") as raised:
-        Store.open(tmp_path)
+    for read_only in (True, False):
+        with pytest.raises(FormatError, match="if this is a store, put its fsstore") as raised:
+            Store.open(tmp_path, read_only=read_only)
     assert tree(tmp_path) == before
     file.write_text(str(raised.value).rpartition("back: ")[2])
     assert [job.id for job in Store.open(tmp_path).jobs.recent(None)] == ["j"]
